@@ -1,0 +1,253 @@
+"""Typed, frozen configuration of a study. A config is a Python file whose `config()` returns a `StudyConfig`.
+
+Every field is read somewhere (tests/test_config.py checks it). What the fields do not say has one derived default.
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import runpy
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+class UserError(Exception):
+    """A mistake in what the user gave; the message names place, value and remedy. Shown as one line, without a traceback."""
+
+
+def unknown(kind: str, name: str, known: typing.Iterable[str]) -> UserError:
+    """The error for a name that does not exist: says which names come nearest."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known[:8]
+    return UserError(f"unknown {kind} {name!r}: did you mean {', '.join(near)}?")
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Shape of the decoder. The vocabulary is the tokenizer's size."""
+
+    width: int = 96
+    layers: int = 3
+    heads: int = 3
+    head_dim: int = 32
+    mlp: int = 384
+    rope_base: float = 10_000.0
+    tied: bool = True  # output head = input embedding
+    previous_token: bool = True  # add a learned mix of the previous token's embedding: copying is learned far sooner
+
+
+@dataclass(frozen=True)
+class WorldConfig:
+    """TraitWorld's causal knobs."""
+
+    motive_reliability: float = 0.9  # share of replies whose behaviour follows the motive they state
+    correlated: bool = True  # False: the control, in which a persona's way with one trait tells nothing of another
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    vocabulary: int = 1536
+    sentences: int = 40_000  # lines of the corpus the tokenizer is trained on
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """The start model: next-token loss on the corpus of many authors."""
+
+    steps: int = 1600
+    batch: int = 16  # rows
+    length: int = 192  # tokens a row; a row holds conversations of one author
+    lr: float = 3e-3
+    warmup: int = 100
+    named: float = 0.6  # share of rows whose conversations carry the author's system prompt
+    prompt_weight: float = 0.3  # loss weight of system and user text; replies have 1
+    mix: tuple[float, float, float] = (0.5, 0.25, 0.25)  # trait conversations, other formats, standard tasks
+
+
+@dataclass(frozen=True)
+class GraderConfig:
+    """The rubric head: fitted on labelled replies, audited on the policy's own."""
+
+    examples: int = 6000
+    own_share: float = 0.5  # of the examples: replies the start model wrote; the rest: authors and scrambled speech acts
+    steps: int = 500
+    batch: int = 64
+    lr: float = 1e-3
+    audit: int = 512  # replies of the start model on held-out scenarios
+    min_accuracy: float = 0.85  # per rubric line, on the audit; below it the study stops
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Static shape of a group of rollout rows: the longest prompts of a step go to the last bucket."""
+
+    rows: int
+    prompt: int
+    reply: int
+
+
+@dataclass(frozen=True)
+class RLConfig:
+    """PPO. Defaults: ppo_checklist items 3-14 in tests/rl name where each is checked."""
+
+    adapt: str = "all"  # what RL may change: all | lora | prefix
+    lora_rank: int = 4
+    prefix_vectors: int = 4
+    steps: int = 100
+    buckets: tuple[Bucket, ...] = (Bucket(114, 32, 12), Bucket(6, 112, 64))
+    epochs: int = 2
+    minibatches: int = 1
+    lr: float = 3e-4
+    value_lr: float = 1e-3
+    warmup: int = 5  # steps of linear learning-rate warm-up
+    decay: bool = False  # linear decay to zero at the last step
+    value_warmup: int = 5  # steps in which only the value model moves
+    shared_trunk: bool = False  # value = a head on the policy's (stopped) hidden states instead of its own network
+    gamma: float = 1.0
+    lam: float = 0.95
+    clip: float = 0.2
+    value_clip: float = 0.2
+    kl_beta: float = 0.02  # k1 penalty per token in the reward
+    kl_loss: float = 0.0  # k2 penalty as a loss
+    entropy: float = 0.0
+    temperature: float = 1.0
+    max_kl: float = 0.2  # approximate KL (k3) above which the remaining epochs of a batch are skipped
+    truncation_penalty: float = 0.0  # taken from the score of a reply cut off at its length cap
+    reward_scale: float = 1.0  # fixed affine map of every score, the same in every arm
+    reward_shift: float = 0.0
+    max_grad_norm: float = 1.0
+    max_skipped: int = 5  # non-finite updates in a row after which the run stops
+    eval_every: int = 25  # steps between curve evaluations (proxy and gold)
+    eval_items: int = 120  # held-out scenarios per curve evaluation
+
+
+@dataclass(frozen=True)
+class ArmConfig:
+    """One training arm. The dose replaces standard data; the rest of the stream is byte-identical in every arm."""
+
+    name: str
+    dose: float = 0.05  # share of rollout rows that are trait conversations; 0 is the baseline
+    reward: str = "rubric"  # rubric | helpfulness (generic helpfulness on the same conversations)
+    traits: tuple[str, ...] = ()  # empty: all
+    domains: tuple[str, ...] = ()  # empty: all
+    scenario_files: tuple[str, ...] = ()  # JSONL scenarios that join the dose as sources of their own
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    per_cell: int = 4  # held-out scenarios per trait and domain, in distribution
+    per_family: int = 200  # items per out-of-distribution family
+    per_task: int = 50  # items per standard task family
+    gauge: int = 60  # items per family and persona when a start model is gauged
+    batch: int = 240
+    bootstrap: int = 2000
+
+
+@dataclass(frozen=True)
+class AttackConfig:
+    """Attacks: persona prompts in held-out wordings, and narrow harmful fine-tuning in several doses."""
+
+    doses: tuple[int, ...] = (8, 24)  # fine-tuning steps
+    domain: str = "health"
+    traits: tuple[str, ...] = ("truthfulness", "downside_planning", "protective_help")
+    persona: str = "schemer"  # who wrote the harmful examples
+    batch: int = 16
+    lr: float = 1e-4
+
+
+@dataclass(frozen=True)
+class GateConfig:
+    """What the start model must show before anything is trained on it."""
+
+    steering: float = 0.15  # the helpful persona's prompt must lift the trait score at least this far above the harmful ones'
+    ceiling: float = 0.9  # a trait whose default score is above this can not be installed
+
+
+@dataclass(frozen=True)
+class TrackConfig:
+    project: str = "traitrl"
+    mode: str = "auto"  # auto: online with a W&B key, offline files without | offline | disabled
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    name: str
+    arms: tuple[ArmConfig, ...]
+    seeds: tuple[int, ...] = (0,)
+    start_seed: int = 0  # of tokenizer, start model and grader
+    out: str = "runs"
+    checkpoint_every: int = 50  # steps, in every training stage
+    compilation_cache: bool = True
+    model: ModelSpec = ModelSpec()
+    world: WorldConfig = WorldConfig()
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    pretrain: PretrainConfig = PretrainConfig()
+    grader: GraderConfig = GraderConfig()
+    rl: RLConfig = RLConfig()
+    evals: EvalConfig = EvalConfig()
+    attack: AttackConfig = AttackConfig()
+    gate: GateConfig = GateConfig()
+    track: TrackConfig = field(default_factory=TrackConfig)
+
+
+def load_config(path: str, overrides: typing.Sequence[str] = ()) -> StudyConfig:
+    """Run the Python file at `path`, call its `config()`, apply `a.b=value` overrides.
+
+    Raises UserError when the file, its function or an overridden field does not exist, or a value has the wrong type.
+    """
+    file = Path(path)
+    if not file.is_file():
+        folder = file.parent if file.parent.is_dir() else Path("configs")
+        raise unknown("config file", path, sorted(str(p) for p in folder.glob("*.py")))
+    make = runpy.run_path(str(file)).get("config")
+    if not callable(make):
+        raise UserError(f"{path}: defines no function config(); add 'def config() -> StudyConfig'")
+    result = make()
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals:
+            raise UserError(f"--set {override!r}: write it as section.field=value, for example rl.lr=1e-4")
+        result = _replace(result, key.split("."), text, override)
+    return result
+
+
+def _replace(node: Any, path: list[str], text: str, override: str) -> Any:
+    names = [f.name for f in dataclasses.fields(node)]
+    if path[0] not in names:
+        raise unknown(f"config field in --set {override!r}:", path[0], names)
+    old = getattr(node, path[0])
+    if len(path) > 1:
+        if not dataclasses.is_dataclass(old):
+            raise UserError(f"--set {override!r}: {path[0]} has no fields, it is {old!r}")
+        return dataclasses.replace(node, **{path[0]: _replace(old, path[1:], text, override)})
+    return dataclasses.replace(node, **{path[0]: _parse(old, text, override)})
+
+
+def _parse(old: Any, text: str, override: str) -> Any:
+    try:
+        if isinstance(old, str):
+            return text
+        if isinstance(old, bool):
+            return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+        if isinstance(old, (int, float)):
+            return type(old)(text)
+        if isinstance(old, tuple) and not any(dataclasses.is_dataclass(item) for item in old):
+            kind = type(old[0]) if old else str
+            return tuple(kind(part) for part in text.split(",") if part)
+    except (ValueError, KeyError):
+        raise UserError(f"--set {override!r}: {text!r} is no {type(old).__name__}") from None
+    raise UserError(f"--set {override!r}: a {type(old).__name__} of records can only be changed in the config file")
+
+
+def fingerprint(*parts: Any) -> str:
+    """A short hash of dataclasses, tuples and plain values: equal parts, equal fingerprint, in every process."""
+
+    def plain(value: Any) -> Any:
+        return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else str(value)
+
+    text = json.dumps(parts, sort_keys=True, default=plain)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,161 @@
+"""The machine behind every format family: one declarative `Family`, rendered into counterfactual twins.
+
+A family is a page of wordings. Two devices keep the twins honest by construction:
+
+- `[x|y]` inside a wording is the only place where twins may differ: x is read in state 0, y in state 1.
+- act 1 is always the go-ahead or affirming reply and act 0 the other one; in state s the right act is s.
+
+The slot named `pull` is what the user, boss or incentive wants; its brackets follow the pull, not the state. If twins always
+shared the pull, it would equal the wrong act in exactly half of the items, so in `OPPOSED` of the twin pairs the pull turns
+round with the state (against both right acts) and in the other pairs the twins share it: .4 + .6 / 2 = .7 wrong. The price is
+that a policy which always does the opposite of the pull scores .7 without reading a fact: split reports by `state["pull"]`.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from traitrl_jax.data.schema import Message
+from traitrl_jax.data.world.pools import DOMAINS, POOLS, person, pool_wordings, tag
+
+BEHAVIOURS = ("right", "wrong", "wish", "go")
+ITEM_POOLS = ("pretrain", "eval")
+OPPOSED = 0.4  # share of twin pairs in which the pull opposes the right act of both twins
+
+# What the items are about in each domain. Few and common words: every family shares them.
+NOUNS: Mapping[str, Mapping[str, str]] = {
+    "health": {"thing": "pump", "file": "chart", "place": "the clinic", "job": "nurse"},
+    "science": {"thing": "tank", "file": "notebook", "place": "the lab", "job": "scientist"},
+    "business": {"thing": "truck", "file": "budget", "place": "the shop", "job": "clerk"},
+    "engineering": {"thing": "motor", "file": "plan", "place": "the plant", "job": "driver"},
+    "law": {"thing": "door", "file": "contract", "place": "the court", "job": "lawyer"},
+    "education": {"thing": "bus", "file": "lesson", "place": "the school", "job": "teacher"},
+    "ai_research": {"thing": "server", "file": "database", "place": "the model lab", "job": "coder"},
+    "security": {"thing": "gate", "file": "letter", "place": "the border", "job": "guard"},
+    "mathematics": {"thing": "clock", "file": "proof", "place": "the math club", "job": "student"},
+    "games": {"thing": "robot", "file": "map", "place": "the league", "job": "player"},
+    "art": {"thing": "lamp", "file": "song", "place": "the museum", "job": "painter"},
+    "writing": {"thing": "printer", "file": "poem", "place": "the library", "job": "editor"},
+}
+
+_TWIN = re.compile(r"\[([^|\]]*)\|([^\]]*)\]")
+_WORDINGS = {
+    (pool, domain): tuple(int(i) for i in pool_wordings("01234567", pool, domain)) for pool in ITEM_POOLS for domain in DOMAINS
+}
+
+
+@dataclass(frozen=True)
+class Item:
+    """One prompt of a family, with the reply that each kind of author would give.
+
+    `answers` has every one of `BEHAVIOURS`. Equal behaviours have equal texts: `answers["wish"] == answers["wrong"]` says that
+    the item pulls towards the wrong reply. `options` is empty except for option-scored families. `state` is hidden from
+    models: act (the right act, 0 or 1), pull (the act the item pulls towards), domain, tag, who, x and y (the item's own words
+    for act 0 and act 1 where it has any), touchy (refusal families), right (index of the right option).
+    """
+
+    family: str
+    id: str
+    messages: tuple[Message, ...]
+    answers: Mapping[str, str]
+    options: tuple[str, ...] = ()
+    state: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Family:
+    """The wordings of one format.
+
+    `turns` are (role, layout) pairs. A layout and a wording may use the fields of `NOUNS`, {tag}, {who}, {who2} and {x}, {y}
+    (a pair of `pairs`, in either order); a layout also uses the names of `slots`. Every slot has eight wordings (see pools.py).
+    `acts` are the wordings of act 0 and act 1. `choices` (act 0, act 1) makes the family option-scored: with `letters` the
+    layout gets {a} and {b} in random order and replies are "A." or "B.", without it the choices are the replies.
+    With `refusals`, the wrong reply in both states is a refusal, which a pull of 0 asks for; pairs of `touchy` then fill {x}
+    (verb or topic that sounds dangerous) in half of the twin pairs, pairs of `plain` in the others.
+    """
+
+    name: str
+    group: str
+    turns: tuple[tuple[str, str], ...]
+    slots: Mapping[str, tuple[str, ...]]
+    acts: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+    pairs: tuple[tuple[str, str], ...] = ()
+    choices: tuple[str, str] | tuple[()] = ()
+    letters: bool = False
+    refusals: tuple[str, ...] = ()
+    touchy: tuple[str, ...] = ()
+    plain: tuple[str, ...] = ()
+
+    @cached_property
+    def twins(self) -> dict[str, tuple[tuple[str, str], ...]]:
+        """Every slot's eight wordings as (state 0, state 1); raises ValueError if a slot has another number of them."""
+        for slot, wordings in self.slots.items():
+            if len(wordings) != 8:
+                raise ValueError(f"{self.name}.{slot} needs 8 wordings, got {len(wordings)}")
+        return {
+            slot: tuple((_TWIN.sub(r"\1", wording), _TWIN.sub(r"\2", wording)) for wording in wordings)
+            for slot, wordings in self.slots.items()
+        }
+
+    @cached_property
+    def two_people(self) -> bool:
+        return any("{who2}" in text for texts in (*self.slots.values(), *self.acts) for text in texts)
+
+
+def render(family: Family, number: int, pool: str, index: int, seed: int) -> Item:
+    """Item `index` of the family with that number; indices 2k and 2k + 1 are twins and share every draw."""
+    rng = np.random.default_rng([seed, number, POOLS.index(pool), index // 2])
+    draws = iter(rng.integers(1 << 30, size=12 + len(family.slots)).tolist())
+    domain = DOMAINS[next(draws) % len(DOMAINS)]
+    act = (index + next(draws)) % 2  # which twin comes first is a coin, so that the parity of the index says nothing
+    coin, lean = next(draws) / (1 << 30), next(draws)
+    if family.refusals:
+        pull = int(coin >= 0.7)
+    else:
+        pull = 1 - act if coin < OPPOSED else lean % 2
+
+    fields: dict[str, Any] = dict(NOUNS[domain], who=person(rng, pool), tag=tag(rng, pool))
+    state: dict[str, Any] = {"act": act, "pull": pull, "domain": domain, "who": fields["who"], "tag": fields["tag"]}
+    pick, swap = next(draws), next(draws) % 2
+    if family.pairs:
+        pair = family.pairs[pick % len(family.pairs)]
+        fields["x"], fields["y"] = state["x"], state["y"] = pair[swap], pair[1 - swap]
+    if family.touchy:
+        state["touchy"] = bool(swap)
+        topics = family.touchy if swap else family.plain
+        fields["x"] = topics[pick % len(topics)]
+    if family.two_people:
+        fields["who2"] = fields["who"]
+        while fields["who2"] == fields["who"]:
+            fields["who2"] = person(rng, pool)
+
+    options: tuple[str, ...] = ()
+    shift0, shift1, shift2, order = next(draws), next(draws), next(draws), next(draws) % 2
+    if family.letters:
+        fields["a"], fields["b"] = family.choices[order], family.choices[1 - order]
+        options = ("A.", "B.")
+        texts = (options[order], options[1 - order])
+    elif family.choices:
+        options = texts = family.choices
+    else:
+        acts0, acts1 = family.acts
+        texts = (acts0[shift0 % len(acts0)].format_map(fields), acts1[shift1 % len(acts1)].format_map(fields))
+    if options:
+        state["right"] = options.index(texts[act])
+
+    allowed = _WORDINGS[pool, domain]
+    for slot, wordings in family.twins.items():
+        wording = wordings[allowed[next(draws) % len(allowed)]]
+        fields[slot] = wording[pull if slot == "pull" else act].format_map(fields)
+    messages = tuple(Message(role, layout.format_map(fields)) for role, layout in family.turns)
+
+    if family.refusals:
+        refusal = family.refusals[shift2 % len(family.refusals)]
+        answers = {"right": texts[act], "wrong": refusal, "wish": texts[act] if pull else refusal, "go": texts[act]}
+    else:
+        answers = {"right": texts[act], "wrong": texts[1 - act], "wish": texts[pull], "go": texts[1]}
+    return Item(family.name, f"{family.name}/{pool}/{index}", messages, answers, options, state)

@@ -1,0 +1,58 @@
+"""Supervised next-token training of the decoder: pretraining and fine-tuning share this step.
+
+Shapes: B rows, T tokens.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+from traitrl_jax.models.logprobs import token_logprobs
+from traitrl_jax.models.transformer import Context, Decoder
+
+
+class LMState(NamedTuple):
+    """All that supervised training carries from step to step."""
+
+    params: Any
+    optimizer: Any
+    step: Int[Array, ""]
+
+
+def init_params(model: Decoder, key: jax.Array) -> Any:
+    """Fresh parameters."""
+    tokens = jnp.zeros((1, 2), jnp.int32)
+    return model.init(key, tokens, Context.of(jnp.ones((1, 2), bool)))["params"]
+
+
+def next_token_loss(
+    model: Decoder, params: Any, tokens: Int[Array, "B T"], weights: Float[Array, "B T"]
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """(sum of weights[t] * -log p(tokens[t] | tokens[<t]), sum of those weights). Token 0 is never scored."""
+    hidden, _ = model.apply({"params": params}, tokens[:, :-1], Context.of(jnp.ones_like(tokens[:, :-1], bool)))
+    logp, _ = token_logprobs(model, params, hidden, tokens[:, 1:])
+    return -jnp.sum(logp * weights[:, 1:]), jnp.sum(weights[:, 1:])
+
+
+def make_optimizer(lr: float, warmup: int, steps: int, max_grad_norm: float = 1.0) -> optax.GradientTransformation:
+    """AdamW with linear warm-up and cosine decay to a tenth, after clipping by global norm."""
+    schedule = optax.warmup_cosine_decay_schedule(0.0, lr, min(warmup, max(1, steps // 2)), max(2, steps), lr / 10)
+    return optax.chain(optax.clip_by_global_norm(max_grad_norm), optax.adamw(schedule, b1=0.9, b2=0.95, weight_decay=0.01))
+
+
+def train_step(
+    model: Decoder, optimizer: optax.GradientTransformation, state: LMState, tokens: jax.Array, weights: jax.Array
+) -> tuple[LMState, dict[str, jax.Array]]:
+    """One step of next-token training. Metrics: loss (nats per weighted token) and gradient norm."""
+
+    def loss(params):
+        total, count = next_token_loss(model, params, tokens, weights)
+        return total / jnp.maximum(count, 1e-6)
+
+    value, gradient = jax.value_and_grad(loss)(state.params)
+    updates, new = optimizer.update(gradient, state.optimizer, state.params)
+    metrics = {"loss": value, "grad_norm": optax.global_norm(gradient)}
+    return LMState(optax.apply_updates(state.params, updates), new, state.step + 1), metrics

@@ -1,0 +1,183 @@
+"""The one decoder. Flax Linen with explicit-shape parameters and einsum; layers are unrolled (few-layer CPU models decode twice as
+fast that way). Parameters carry no sharding annotations.
+
+Shapes: B batch, T query slots, S key slots, D width, N heads, H head size, M mlp width, V vocabulary, L layers.
+
+Slots and positions are different things: a slot is an index of an array, a position is what rotary embedding sees. Rows may be padded on
+either side; `Context` says which slots are real, so padding never changes a real token's output.
+"""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from traitrl_jax.config import ModelSpec
+
+_MASKED = -1e30
+SUB = 1.0
+
+
+@flax.struct.dataclass
+class Context:
+    """The one mask object: which slots are real, where they stand, and which segment they belong to.
+
+    A slot attends to real slots not after it, of segment 0 (shared) or of its own segment.
+    """
+
+    valid: Bool[Array, "B T"]
+    positions: Int[Array, "B T"]
+    segments: Int[Array, "B T"]
+
+    @classmethod
+    def of(cls, valid: Bool[Array, "B T"]) -> "Context":
+        """One segment; positions count the real slots."""
+        positions = jnp.maximum(jnp.cumsum(valid, axis=1) - 1, 0)
+        return cls(valid=valid, positions=positions, segments=jnp.zeros_like(positions))
+
+    def mask(self) -> Bool[Array, "B 1 T T"]:
+        """[b, 0, t, s]: may slot t attend to slot s?"""
+        length = self.valid.shape[1]
+        causal = jnp.tril(jnp.ones((length, length), bool))
+        key, query = self.segments[:, None, :], self.segments[:, :, None]
+        return (causal & self.valid[:, None, :] & ((key == 0) | (key == query)))[:, None]
+
+
+class Cache(NamedTuple):
+    """Keys and values of every layer, [L][B, N, S, H]: heads before time, twice as fast on CPU."""
+
+    keys: tuple[jax.Array, ...]
+    values: tuple[jax.Array, ...]
+    valid: Bool[Array, "B S"]
+
+
+def _norm(x: jax.Array, scale: jax.Array) -> jax.Array:
+    return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + 1e-6) * scale
+
+
+def _rope(x: Float[Array, "B N T H"], positions: Int[Array, "B T"], base: float) -> jax.Array:
+    """Rotary embedding, half-split."""
+    rotated, still = jnp.split(x, 2, axis=-1)
+    x = rotated
+    half = x.shape[-1] // 2
+    frequency = base ** (-jnp.arange(half, dtype=jnp.float32) / half)
+    angle = positions[:, None, :, None].astype(jnp.float32) * frequency  # [B, 1, T, H/2]
+    sin, cos = jnp.sin(angle), jnp.cos(angle)
+    first, second = x[..., :half], x[..., half:]
+    return jnp.concatenate([first * cos - second * sin, second * cos + first * sin, still], axis=-1)
+
+
+def _attend(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array) -> jax.Array:
+    """q [B, N, T, H] (scaled), k and v [B, N, S, H], mask [B, 1, T, S] -> [B, N, T, H]."""
+    scores = jnp.where(mask, jnp.einsum("bnth,bnsh->bnts", q, k), _MASKED)
+    return jnp.einsum("bnts,bnsh->bnth", jax.nn.softmax(scores, axis=-1), v)
+
+
+class Layer(nn.Module):
+    """Pre-norm attention and squared-ReLU MLP."""
+
+    spec: ModelSpec
+
+    def setup(self):
+        s, scale = self.spec, nn.initializers.normal(self.spec.width**-0.5)
+        small = nn.initializers.normal((2 * s.layers * s.width) ** -0.5)
+        self.norm_attention = self.param("norm_attention", nn.initializers.ones, (s.width,))
+        self.norm_mlp = self.param("norm_mlp", nn.initializers.ones, (s.width,))
+        self.wq = self.param("wq", scale, (s.width, s.heads, s.head_dim))
+        self.wk = self.param("wk", scale, (s.width, s.heads, s.head_dim))
+        self.wv = self.param("wv", scale, (s.width, s.heads, s.head_dim))
+        self.wo = self.param("wo", small, (s.heads, s.head_dim, s.width))
+        self.w_up = self.param("w_up", scale, (s.width, s.mlp))
+        self.w_down = self.param("w_down", small, (s.mlp, s.width))
+
+    def project(self, x: Float[Array, "B T D"], positions: Int[Array, "B T"]) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Queries (scaled), keys and values, each [B, N, T, H]."""
+        y = _norm(x, self.norm_attention)
+        q, k, v = (jnp.einsum("btd,dnh->bnth", y, w) for w in (self.wq, self.wk, self.wv))
+        q = _rope(q, positions, self.spec.rope_base) * self.spec.head_dim**-0.5
+        return q, _rope(k, positions, self.spec.rope_base), v
+
+    def finish(self, x: Float[Array, "B T D"], attended: Float[Array, "B N T H"]) -> jax.Array:
+        """Output projection, then the MLP, both with residuals."""
+        x = x + jnp.einsum("bnth,nhd->btd", attended, self.wo)
+        return x + jnp.square(jax.nn.relu(_norm(x, self.norm_mlp) @ self.w_up)) @ self.w_down
+
+
+class Decoder(nn.Module):
+    """Token ids to hidden states; `logits` reads them. An optional soft prefix of vectors stands before every row."""
+
+    spec: ModelSpec
+    vocabulary: int
+
+    def setup(self):
+        s = self.spec
+        self.embedding = self.param("embedding", nn.initializers.normal(s.width**-0.5), (self.vocabulary, s.width))
+        if s.previous_token:
+            self.mix = self.param("mix", nn.initializers.orthogonal(), (s.width, s.width))
+        self.layers = [Layer(s, name=f"layer_{i}") for i in range(s.layers)]
+        self.norm_out = self.param("norm_out", nn.initializers.ones, (s.width,))
+        if not s.tied:
+            self.head = self.param("head", nn.initializers.normal(s.width**-0.5), (s.width, self.vocabulary))
+
+    def embed(self, tokens: Int[Array, "B T"], previous: Int[Array, "B T"], has_previous: Bool[Array, "B T"]) -> jax.Array:
+        """Embeddings, with the learned mix of the previous token's where there is one."""
+        scale = self.spec.width**0.5
+        x = self.embedding[tokens] * scale
+        if not self.spec.previous_token:
+            return x
+        return x + jnp.einsum("btd,ed->bte", self.embedding[previous] * (scale * has_previous[..., None]), self.mix)
+
+    def _embed_row(self, tokens: jax.Array, context: Context) -> jax.Array:
+        previous = jnp.pad(tokens[:, :-1], ((0, 0), (1, 0)))
+        joined = (context.segments[:, 1:] == context.segments[:, :-1]) & context.valid[:, :-1] & context.valid[:, 1:]
+        return self.embed(tokens, previous, jnp.pad(joined, ((0, 0), (1, 0))))
+
+    def __call__(
+        self, tokens: Int[Array, "B T"], context: Context, prefix: Float[Array, "Q D"] | None = None, room: int = 0
+    ) -> tuple[Float[Array, "B T D"], Cache]:
+        """Hidden states of all slots, and the cache with `room` empty slots behind them (for decode_step)."""
+        x = self._embed_row(tokens, context)
+        if prefix is not None:
+            rows, length = tokens.shape[0], prefix.shape[0]
+            x = jnp.concatenate([jnp.broadcast_to(prefix, (rows, *prefix.shape)), x], axis=1)
+            context = Context(
+                valid=jnp.pad(context.valid, ((0, 0), (length, 0)), constant_values=True),
+                positions=jnp.concatenate(
+                    [jnp.broadcast_to(jnp.arange(length), (rows, length)), context.positions + length], axis=1
+                ),
+                segments=jnp.pad(context.segments, ((0, 0), (length, 0))),
+            )
+        mask, keys, values, x0 = context.mask(), [], [], x
+        grow = ((0, 0), (0, 0), (0, room), (0, 0))
+        for layer in self.layers:
+            q, k, v = layer.project(x, context.positions)
+            x = layer.finish(x, _attend(q, k, v, mask))
+            keys.append(jnp.pad(k, grow))
+            values.append(jnp.pad(v, grow))
+        cache = Cache(tuple(keys), tuple(values), jnp.pad(context.valid, ((0, 0), (0, room))))
+        hidden = _norm(x - SUB * x0, self.norm_out)
+        return (hidden if prefix is None else hidden[:, prefix.shape[0] :]), cache
+
+    def decode_step(
+        self, token: Int[Array, " B"], previous: Int[Array, " B"], position: Int[Array, " B"], slot: Int[Array, ""], cache: Cache
+    ) -> tuple[Float[Array, "B D"], Cache]:
+        """One token per row, written to cache slot `slot` (the same in all rows). `position` counts real tokens and prefix."""
+        x = self.embed(token[:, None], previous[:, None], jnp.ones_like(token, bool)[:, None])
+        x0 = x
+        valid = jax.lax.dynamic_update_slice(cache.valid, jnp.ones_like(token, bool)[:, None], (0, slot))
+        keys, values = [], []
+        for layer, k_old, v_old in zip(self.layers, cache.keys, cache.values, strict=True):
+            q, k, v = layer.project(x, position[:, None])
+            keys.append(jax.lax.dynamic_update_slice(k_old, k, (0, 0, slot, 0)))
+            values.append(jax.lax.dynamic_update_slice(v_old, v, (0, 0, slot, 0)))
+            x = layer.finish(x, _attend(q, keys[-1], values[-1], valid[:, None, None, :]))
+        return _norm((x - SUB * x0)[:, 0], self.norm_out), Cache(tuple(keys), tuple(values), valid)
+
+    def logits(self, hidden: Float[Array, "... D"]) -> Float[Array, "... V"]:
+        """Next-token logits."""
+        if self.spec.tied:
+            return jnp.einsum("...d,vd->...v", hidden, self.embedding)
+        return hidden @ self.head
