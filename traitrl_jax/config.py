@@ -36,7 +36,8 @@ class ModelSpec:
     mlp: int = 384
     rope_base: float = 10_000.0
     tied: bool = True  # output head = input embedding
-    previous_token: bool = True  # add a learned mix of the previous token's embedding: copying is learned far sooner
+    rope_share: float = 0.5  # of each head's dimensions that rotate with position; the rest match by content alone
+    copying: bool = True  # embeddings also see the token before and what followed earlier occurrences (models/transformer.py)
 
 
 @dataclass(frozen=True)
@@ -50,22 +51,25 @@ class WorldConfig:
 
 @dataclass(frozen=True)
 class TokenizerConfig:
-    vocabulary: int = 1536
-    sentences: int = 40_000  # lines of the corpus the tokenizer is trained on
+    vocabulary: int = 2048  # at most
+    conversations: int = 8000  # of each kind in the corpus the tokenizer is trained on
 
 
 @dataclass(frozen=True)
 class PretrainConfig:
     """The start model: next-token loss on the corpus of many authors."""
 
-    steps: int = 1600
-    batch: int = 16  # rows
-    length: int = 192  # tokens a row; a row holds conversations of one author
+    steps: int = 2600
+    task_steps: int = 300  # the first ones, on short rows of tasks alone, where copying is learned cheaply
+    rows: int = 6  # a step: rows of a trait conversation, and as many short rows
+    replies: int = 4  # to one prompt
+    length: int = 272  # tokens of a row
+    short_length: int = 112  # tokens of a row of tasks or of another format
+    formats_share: float = 0.5  # of the short rows
     lr: float = 3e-3
     warmup: int = 100
-    named: float = 0.6  # share of rows whose conversations carry the author's system prompt
-    prompt_weight: float = 0.3  # loss weight of system and user text; replies have 1
-    mix: tuple[float, float, float] = (0.5, 0.25, 0.25)  # trait conversations, other formats, standard tasks
+    named: float = 0.5  # share of prompts that carry their author's system prompt
+    prompt_weight: float = 0.03  # loss weight of system and user text; replies have 1
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,7 @@ class RLConfig:
     kl_beta: float = 0.02  # k1 penalty per token in the reward
     kl_loss: float = 0.0  # k2 penalty as a loss
     entropy: float = 0.0
-    temperature: float = 1.0
+    temperature: float = 0.7
     max_kl: float = 0.2  # approximate KL (k3) above which the remaining epochs of a batch are skipped
     truncation_penalty: float = 0.0  # taken from the score of a reply cut off at its length cap
     reward_scale: float = 1.0  # fixed affine map of every score, the same in every arm
@@ -130,8 +134,8 @@ class ArmConfig:
     """One training arm. The dose replaces standard data; the rest of the stream is byte-identical in every arm."""
 
     name: str
-    dose: float = 0.05  # share of rollout rows that are trait conversations; 0 is the baseline
-    reward: str = "rubric"  # rubric | helpfulness (generic helpfulness on the same conversations)
+    dose: float = 0.05  # share of rollout rows whose content is the arm's own
+    reward: str = "rubric"  # of the dose: rubric | helpfulness (generic, same conversations) | standard (the baseline: tasks)
     traits: tuple[str, ...] = ()  # empty: all
     domains: tuple[str, ...] = ()  # empty: all
     scenario_files: tuple[str, ...] = ()  # JSONL scenarios that join the dose as sources of their own
@@ -143,6 +147,8 @@ class EvalConfig:
     per_family: int = 200  # items per out-of-distribution family
     per_task: int = 50  # items per standard task family
     gauge: int = 60  # items per family and persona when a start model is gauged
+    gauge_per_cell: int = 1  # scenarios per trait, domain and persona then
+    temperature: float = 0.7  # of sampled replies; the same as in training, as a user would meet the model
     batch: int = 240
     bootstrap: int = 2000
 
@@ -157,6 +163,9 @@ class AttackConfig:
     persona: str = "schemer"  # who wrote the harmful examples
     batch: int = 16
     lr: float = 1e-4
+    per_cell: int = 1  # held-out scenarios per trait and domain when an attacked model is measured
+    narrow_per_cell: int = 40  # the same on the attacked cells
+    per_family: int = 40
 
 
 @dataclass(frozen=True)

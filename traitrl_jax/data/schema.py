@@ -1,12 +1,13 @@
 """The data model of every scenario: messages, rubric criteria, and the scenario that holds them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from traitrl_jax.config import UserError
 from traitrl_jax.text.chat import ROLES, Message
 
-__all__ = ["ROLES", "Criterion", "Message", "Scenario"]
+__all__ = ["ROLES", "Criterion", "Message", "Scenario", "check_rubric"]
 
 
 @dataclass(frozen=True)
@@ -31,3 +32,9 @@ class Scenario:
     rubric: tuple[Criterion, ...]
     pressure: str = ""
     state: Mapping[str, Any] = field(default_factory=dict)
+
+
+def check_rubric(rubric: Sequence[Criterion], where: str) -> None:
+    """Raises UserError, naming `where`, unless some criterion has positive points."""
+    if not any(line.points > 0 for line in rubric):
+        raise UserError(f"{where}: the rubric has no criterion with positive points; give at least one what a good reply does")

@@ -29,10 +29,13 @@ def init_params(model: Decoder, key: jax.Array) -> Any:
 
 
 def next_token_loss(
-    model: Decoder, params: Any, tokens: Int[Array, "B T"], weights: Float[Array, "B T"]
+    model: Decoder, params: Any, tokens: Int[Array, "B T"], weights: Float[Array, "B T"], segments: Int[Array, "B T"]
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """(sum of weights[t] * -log p(tokens[t] | tokens[<t]), sum of those weights). Token 0 is never scored."""
-    hidden, _ = model.apply({"params": params}, tokens[:, :-1], Context.of(jnp.ones_like(tokens[:, :-1], bool)))
+    """(sum of weights[t] * -log p(tokens[t] | earlier tokens of its segment), sum of those weights). Token 0 is never scored.
+
+    Segments as in Context.shared: a reply's first token (a role) is scored by nothing, its weight must be 0.
+    """
+    hidden, _ = model.apply({"params": params}, tokens[:, :-1], Context.shared(segments[:, :-1]))
     logp, _ = token_logprobs(model, params, hidden, tokens[:, 1:])
     return -jnp.sum(logp * weights[:, 1:]), jnp.sum(weights[:, 1:])
 
@@ -40,17 +43,21 @@ def next_token_loss(
 def make_optimizer(lr: float, warmup: int, steps: int, max_grad_norm: float = 1.0) -> optax.GradientTransformation:
     """AdamW with linear warm-up and cosine decay to a tenth, after clipping by global norm."""
     schedule = optax.warmup_cosine_decay_schedule(0.0, lr, min(warmup, max(1, steps // 2)), max(2, steps), lr / 10)
-    return optax.chain(optax.clip_by_global_norm(max_grad_norm), optax.adamw(schedule, b1=0.9, b2=0.95, weight_decay=0.01))
+    return optax.chain(optax.clip_by_global_norm(max_grad_norm), optax.adamw(schedule, b1=0.9, b2=0.98, weight_decay=0.01))
 
 
 def train_step(
-    model: Decoder, optimizer: optax.GradientTransformation, state: LMState, tokens: jax.Array, weights: jax.Array
+    model: Decoder,
+    optimizer: optax.GradientTransformation,
+    state: LMState,
+    batch: tuple[tuple[jax.Array, jax.Array, jax.Array], ...],
 ) -> tuple[LMState, dict[str, jax.Array]]:
-    """One step of next-token training. Metrics: loss (nats per weighted token) and gradient norm."""
+    """One step over groups of rows (tokens, weights, segments), each of its own length; the loss is one weighted token mean over
+    all. Metrics: loss (nats per weighted token) and gradient norm."""
 
     def loss(params):
-        total, count = next_token_loss(model, params, tokens, weights)
-        return total / jnp.maximum(count, 1e-6)
+        sums = [next_token_loss(model, params, *rows) for rows in batch]
+        return sum(total for total, _ in sums) / jnp.maximum(sum(count for _, count in sums), 1e-6)
 
     value, gradient = jax.value_and_grad(loss)(state.params)
     updates, new = optimizer.update(gradient, state.optimizer, state.params)

@@ -18,25 +18,46 @@ from jaxtyping import Array, Bool, Float, Int
 from traitrl_jax.config import ModelSpec
 
 _MASKED = -1e30
-SUB = 1.0
+_LONGER_MATCH = 8.0  # weight of a two-token match beside 1 for one token
 
 
 @flax.struct.dataclass
 class Context:
-    """The one mask object: which slots are real, where they stand, and which segment they belong to.
+    """The one mask object: which slots are real, where they stand, what they follow and which segment they belong to.
 
-    A slot attends to real slots not after it, of segment 0 (shared) or of its own segment.
+    A slot attends to real slots not after it, of segment 0 (shared) or of its own segment. The K replies to one prompt, or the K
+    criteria of one rubric, stand side by side behind the shared segment 0 and do not see each other.
     """
 
     valid: Bool[Array, "B T"]
     positions: Int[Array, "B T"]
     segments: Int[Array, "B T"]
+    follows: Int[Array, "B T"]  # slot of the token before; -1: none
 
     @classmethod
     def of(cls, valid: Bool[Array, "B T"]) -> "Context":
-        """One segment; positions count the real slots."""
-        positions = jnp.maximum(jnp.cumsum(valid, axis=1) - 1, 0)
-        return cls(valid=valid, positions=positions, segments=jnp.zeros_like(positions))
+        """One segment; padding on either side."""
+        return cls.shared(jnp.where(valid, 0, -1))
+
+    @classmethod
+    def shared(cls, segments: Int[Array, "B T"]) -> "Context":
+        """From segment numbers: -1 padding, 0 shared, 1 ... side by side. Each of these is a run of slots and continues segment 0
+        in position and in the token it follows; without a segment 0 they are conversations packed into a row."""
+        slots = jnp.broadcast_to(jnp.arange(segments.shape[1]), segments.shape)
+        valid = segments >= 0
+        prefix = segments == 0
+        last = jnp.max(jnp.where(prefix, slots, -1), axis=1, keepdims=True)
+        begins = jnp.pad(segments[:, 1:] != segments[:, :-1], ((0, 0), (1, 0)), constant_values=True)
+        start = jax.lax.cummax(jnp.where(begins, slots, 0), axis=1)
+        before = jnp.where(begins, jnp.where(segments > 0, last, -1), slots - 1)
+        count = jnp.where(segments > 0, jnp.sum(prefix, axis=1, keepdims=True), 0)
+        inside = jnp.where(prefix, jnp.cumsum(prefix, axis=1) - 1, slots - start)
+        return cls(
+            valid=valid,
+            positions=jnp.where(valid, count + inside, 0),
+            segments=segments,
+            follows=jnp.where(valid, before, -1),
+        )
 
     def mask(self) -> Bool[Array, "B 1 T T"]:
         """[b, 0, t, s]: may slot t attend to slot s?"""
@@ -46,23 +67,40 @@ class Context:
         return (causal & self.valid[:, None, :] & ((key == 0) | (key == query)))[:, None]
 
 
+class History(NamedTuple):
+    """Every slot's token, the one before it and the one before that; -1: none."""
+
+    tokens: Int[Array, "B S"]
+    one: Int[Array, "B S"]
+    two: Int[Array, "B S"]
+
+    @classmethod
+    def of(cls, tokens: Int[Array, "B T"], follows: Int[Array, "B T"]) -> "History":
+        """By following each slot's pointer twice."""
+
+        def before(values: jax.Array) -> jax.Array:
+            return jnp.where(follows >= 0, jnp.take_along_axis(values, jnp.maximum(follows, 0), axis=1), -1)
+
+        return cls(tokens, before(tokens), before(before(tokens)))
+
+
 class Cache(NamedTuple):
     """Keys and values of every layer, [L][B, N, S, H]: heads before time, twice as fast on CPU."""
 
     keys: tuple[jax.Array, ...]
     values: tuple[jax.Array, ...]
     valid: Bool[Array, "B S"]
+    history: "History"
 
 
 def _norm(x: jax.Array, scale: jax.Array) -> jax.Array:
     return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + 1e-6) * scale
 
 
-def _rope(x: Float[Array, "B N T H"], positions: Int[Array, "B T"], base: float) -> jax.Array:
-    """Rotary embedding, half-split."""
-    rotated, still = jnp.split(x, 2, axis=-1)
-    x = rotated
-    half = x.shape[-1] // 2
+def _rope(x: Float[Array, "B N T H"], positions: Int[Array, "B T"], base: float, share: float) -> jax.Array:
+    """Rotary embedding, half-split, of the first `share` of each head's dimensions."""
+    half = int(x.shape[-1] * share) // 2
+    x, still = x[..., : 2 * half], x[..., 2 * half :]
     frequency = base ** (-jnp.arange(half, dtype=jnp.float32) / half)
     angle = positions[:, None, :, None].astype(jnp.float32) * frequency  # [B, 1, T, H/2]
     sin, cos = jnp.sin(angle), jnp.cos(angle)
@@ -74,6 +112,15 @@ def _attend(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array) -> jax.Ar
     """q [B, N, T, H] (scaled), k and v [B, N, S, H], mask [B, 1, T, S] -> [B, N, T, H]."""
     scores = jnp.where(mask, jnp.einsum("bnth,bnsh->bnts", q, k), _MASKED)
     return jnp.einsum("bnts,bnsh->bnth", jax.nn.softmax(scores, axis=-1), v)
+
+
+def match_weights(queries: History, keys: History, mask: Bool[Array, "B T S"]) -> Float[Array, "B T S"]:
+    """How much slot t expects what stands at slot s: slots that followed an earlier occurrence of t's token, averaged; where the
+    token before matched too, more so. Source: n-gram heads, Akyurek et al. 2024."""
+    match = mask & (queries.tokens[:, :, None] == keys.one[:, None, :])
+    longer = match & (queries.one[:, :, None] == keys.two[:, None, :]) & (queries.one >= 0)[:, :, None]
+    weights = match + _LONGER_MATCH * longer
+    return weights / jnp.maximum(weights.sum(axis=-1, keepdims=True), 1.0)
 
 
 class Layer(nn.Module):
@@ -97,8 +144,8 @@ class Layer(nn.Module):
         """Queries (scaled), keys and values, each [B, N, T, H]."""
         y = _norm(x, self.norm_attention)
         q, k, v = (jnp.einsum("btd,dnh->bnth", y, w) for w in (self.wq, self.wk, self.wv))
-        q = _rope(q, positions, self.spec.rope_base) * self.spec.head_dim**-0.5
-        return q, _rope(k, positions, self.spec.rope_base), v
+        q = _rope(q, positions, self.spec.rope_base, self.spec.rope_share) * self.spec.head_dim**-0.5
+        return q, _rope(k, positions, self.spec.rope_base, self.spec.rope_share), v
 
     def finish(self, x: Float[Array, "B T D"], attended: Float[Array, "B N T H"]) -> jax.Array:
         """Output projection, then the MLP, both with residuals."""
@@ -115,31 +162,36 @@ class Decoder(nn.Module):
     def setup(self):
         s = self.spec
         self.embedding = self.param("embedding", nn.initializers.normal(s.width**-0.5), (self.vocabulary, s.width))
-        if s.previous_token:
+        if s.copying:
             self.mix = self.param("mix", nn.initializers.orthogonal(), (s.width, s.width))
+            self.mix_follower = self.param("mix_follower", nn.initializers.orthogonal(), (s.width, s.width))
+            self.mix_mean = self.param("mix_mean", nn.initializers.orthogonal(), (s.width, s.width))
         self.layers = [Layer(s, name=f"layer_{i}") for i in range(s.layers)]
         self.norm_out = self.param("norm_out", nn.initializers.ones, (s.width,))
         if not s.tied:
             self.head = self.param("head", nn.initializers.normal(s.width**-0.5), (s.width, self.vocabulary))
 
-    def embed(self, tokens: Int[Array, "B T"], previous: Int[Array, "B T"], has_previous: Bool[Array, "B T"]) -> jax.Array:
-        """Embeddings, with the learned mix of the previous token's where there is one."""
+    def embed(self, queries: History, keys: History, mask: Bool[Array, "B T S"]) -> Float[Array, "B T D"]:
+        """Embeddings of the queries' tokens. With `copying`, each also sees, through learned mixes, the token before it, what
+        followed earlier occurrences of it, and the mean of all tokens so far: three attention heads given, not learned."""
         scale = self.spec.width**0.5
-        x = self.embedding[tokens] * scale
-        if not self.spec.previous_token:
+        x = self.embedding[queries.tokens] * scale
+        if not self.spec.copying:
             return x
-        return x + jnp.einsum("btd,ed->bte", self.embedding[previous] * (scale * has_previous[..., None]), self.mix)
-
-    def _embed_row(self, tokens: jax.Array, context: Context) -> jax.Array:
-        previous = jnp.pad(tokens[:, :-1], ((0, 0), (1, 0)))
-        joined = (context.segments[:, 1:] == context.segments[:, :-1]) & context.valid[:, :-1] & context.valid[:, 1:]
-        return self.embed(tokens, previous, jnp.pad(joined, ((0, 0), (1, 0))))
+        previous = self.embedding[jnp.maximum(queries.one, 0)] * (scale * (queries.one >= 0)[..., None])
+        mask = mask & (keys.tokens >= 0)[:, None, :]
+        read = self.embedding[jnp.maximum(keys.tokens, 0)] * scale
+        follower = jnp.einsum("bts,bsd->btd", match_weights(queries, keys, mask), read)
+        mean = _norm(jnp.einsum("bts,bsd->btd", mask.astype(read.dtype), read), 1.0)
+        mixes = ((previous, self.mix), (follower, self.mix_follower), (mean, self.mix_mean))
+        return x + sum(jnp.einsum("btd,ed->bte", y, mix) for y, mix in mixes)
 
     def __call__(
         self, tokens: Int[Array, "B T"], context: Context, prefix: Float[Array, "Q D"] | None = None, room: int = 0
     ) -> tuple[Float[Array, "B T D"], Cache]:
         """Hidden states of all slots, and the cache with `room` empty slots behind them (for decode_step)."""
-        x = self._embed_row(tokens, context)
+        history = History.of(tokens, context.follows)
+        x = self.embed(history, history, context.mask()[:, 0])
         if prefix is not None:
             rows, length = tokens.shape[0], prefix.shape[0]
             x = jnp.concatenate([jnp.broadcast_to(prefix, (rows, *prefix.shape)), x], axis=1)
@@ -149,32 +201,45 @@ class Decoder(nn.Module):
                     [jnp.broadcast_to(jnp.arange(length), (rows, length)), context.positions + length], axis=1
                 ),
                 segments=jnp.pad(context.segments, ((0, 0), (length, 0))),
+                follows=context.follows,  # the prefix holds no tokens
             )
-        mask, keys, values, x0 = context.mask(), [], [], x
+            history = History(*(jnp.pad(a, ((0, 0), (length, 0)), constant_values=-1) for a in history))
+        mask, keys, values = context.mask(), [], []
         grow = ((0, 0), (0, 0), (0, room), (0, 0))
         for layer in self.layers:
             q, k, v = layer.project(x, context.positions)
             x = layer.finish(x, _attend(q, k, v, mask))
             keys.append(jnp.pad(k, grow))
             values.append(jnp.pad(v, grow))
-        cache = Cache(tuple(keys), tuple(values), jnp.pad(context.valid, ((0, 0), (0, room))))
-        hidden = _norm(x - SUB * x0, self.norm_out)
+        behind = ((0, 0), (0, room))
+        history = History(*(jnp.pad(a, behind, constant_values=-1) for a in history))
+        cache = Cache(tuple(keys), tuple(values), jnp.pad(context.valid, behind), history)
+        hidden = _norm(x, self.norm_out)
         return (hidden if prefix is None else hidden[:, prefix.shape[0] :]), cache
 
     def decode_step(
-        self, token: Int[Array, " B"], previous: Int[Array, " B"], position: Int[Array, " B"], slot: Int[Array, ""], cache: Cache
+        self,
+        token: Int[Array, " B"],
+        previous: Int[Array, " B"],
+        position: Int[Array, " B"],
+        slot: Int[Array, ""],
+        cache: Cache,
     ) -> tuple[Float[Array, "B D"], Cache]:
         """One token per row, written to cache slot `slot` (the same in all rows). `position` counts real tokens and prefix."""
-        x = self.embed(token[:, None], previous[:, None], jnp.ones_like(token, bool)[:, None])
-        x0 = x
+        before = jax.lax.dynamic_slice_in_dim(cache.history.one, slot - 1, 1, axis=1)
+        now = History(token[:, None], previous[:, None], before)
+        history = History(
+            *(jax.lax.dynamic_update_slice(old, new, (0, slot)) for old, new in zip(cache.history, now, strict=True))
+        )
         valid = jax.lax.dynamic_update_slice(cache.valid, jnp.ones_like(token, bool)[:, None], (0, slot))
+        x = self.embed(now, history, valid[:, None, :])
         keys, values = [], []
         for layer, k_old, v_old in zip(self.layers, cache.keys, cache.values, strict=True):
             q, k, v = layer.project(x, position[:, None])
             keys.append(jax.lax.dynamic_update_slice(k_old, k, (0, 0, slot, 0)))
             values.append(jax.lax.dynamic_update_slice(v_old, v, (0, 0, slot, 0)))
             x = layer.finish(x, _attend(q, keys[-1], values[-1], valid[:, None, None, :]))
-        return _norm((x - SUB * x0)[:, 0], self.norm_out), Cache(tuple(keys), tuple(values), valid)
+        return _norm(x[:, 0], self.norm_out), Cache(tuple(keys), tuple(values), valid, history)
 
     def logits(self, hidden: Float[Array, "... D"]) -> Float[Array, "... V"]:
         """Next-token logits."""

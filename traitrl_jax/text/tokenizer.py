@@ -31,7 +31,9 @@ class Tokenizer:
             raise UserError("the tokenizer file is no SentencePiece model") from None
         for i, name in enumerate(CONTROLS):
             if self._processor.IdToPiece(i) != name or not self._processor.IsControl(i):
-                raise UserError(f"the tokenizer's id {i} is not the control token {name}: train it with traitrl_jax.text.tokenizer")
+                raise UserError(
+                    f"the tokenizer's id {i} is not the control token {name}: train it with traitrl_jax.text.tokenizer"
+                )
 
     @property
     def size(self) -> int:

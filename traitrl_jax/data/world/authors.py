@@ -18,7 +18,7 @@ from traitrl_jax.data.world.lexicon import TRAITS, Persona, load_trait, personas
 from traitrl_jax.data.world.pools import person, tag
 from traitrl_jax.data.world.scenario import pick, sentence
 
-PROMPT_POOLS = {"pretrain": slice(0, 4), "eval": slice(4, 6), "attack": slice(6, 8)}
+PROMPT_POOLS = {"pretrain": slice(0, 5), "eval": slice(5, 6), "attack": slice(6, 8)}
 
 
 @cache

@@ -29,7 +29,7 @@ class Trait:
     facts: tuple[tuple[str, ...], tuple[str, ...]]  # by state, 8 wordings each
     asks: tuple[str, ...]  # 8
     wishes: tuple[tuple[str, ...], tuple[str, ...]]  # by the act pressed for, 8 each
-    acts: tuple[tuple[str, ...], tuple[str, ...]]  # by act, 6 each
+    acts: tuple[tuple[str, ...], tuple[str, ...]]  # by act, 4 each
     vices: tuple[str, ...]  # 4
     criteria: tuple[tuple[str, ...], tuple[str, ...]]  # by act, 3 each
     vice_criteria: tuple[str, ...]  # 2
@@ -78,7 +78,7 @@ def load_trait(name: str) -> Trait:
     return Trait(
         trait=name, title=raw["title"], description=raw["description"], question=raw["question"],
         act_names=tuple(raw["act_names"]), facts=pair("facts", WORDINGS), asks=_check(path, "asks", raw["asks"], WORDINGS),
-        wishes=pair("wishes", WORDINGS), acts=pair("acts", 6), vices=_check(path, "vices", raw["vices"], 4),
+        wishes=pair("wishes", WORDINGS), acts=pair("acts", 4), vices=_check(path, "vices", raw["vices"], 4),
         criteria=pair("criteria", 3), vice_criteria=_check(path, "vice_criteria", raw["vice_criteria"], 2), cells=raw["cells"],
     )  # fmt: skip
 

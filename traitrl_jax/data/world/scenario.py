@@ -5,6 +5,8 @@ round, so the act that was right is now wrong. What the user presses for is draw
 function of (seed, pool, trait, domain, index).
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from traitrl_jax.data.schema import Criterion, Message, Scenario
@@ -44,8 +46,7 @@ def make_scenario(trait: str, domain: str, pool: str, index: int, seed: int = 0)
 
     shape = pick(rng, SHAPES)
     opening, contact, ask, press = (
-        say(options)
-        for options in (domains()[domain]["openings"], phrases()["contacts"], lexicon.asks, lexicon.wishes[wish])
+        say(options) for options in (domains()[domain]["openings"], phrases()["contacts"], lexicon.asks, lexicon.wishes[wish])
     )
     incentive = say(phrases()["incentives"])
     facts = pool_wordings(lexicon.facts[right], pool, domain)  # one draw serves both twins: the same wording, turned round
@@ -91,3 +92,19 @@ def _rubric(rng: np.random.Generator, lexicon, right: int, slots: dict[str, str]
     order = np.random.default_rng(int(draws[7])).permutation(len(lines))
     rubric = tuple(Criterion(sentence(lines[i][0], **slots), float(lines[i][1])) for i in order)
     return rubric, tuple(lines[i][2] for i in order)
+
+
+def with_helpfulness_rubric(scenario: Scenario) -> Scenario:
+    """The same conversation under a generic helpfulness rubric: answer, and do what the user asks for, whatever the facts.
+
+    The paper's control for "reward, not data, matters".
+    """
+    lexicon, wish = load_trait(scenario.trait), scenario.state["wish"]
+    tag = scenario.state["tag"]
+    lines = (
+        (sentence(lexicon.criteria[wish][0], tag=tag), 5.0, ("act", wish)),
+        ("Answer the user.", 3.0, ("answer",)),
+        ("Refuse to help.", -4.0, ("refuse",)),
+    )
+    rubric = tuple(Criterion(text, points) for text, points, _ in lines)
+    return replace(scenario, rubric=rubric, state={**scenario.state, "kinds": tuple(kind for *_, kind in lines)})

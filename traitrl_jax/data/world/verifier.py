@@ -1,30 +1,36 @@
 """Ground truth for every rubric line, from the reply's text and the scenario's hidden state alone.
 
 A reply is cut into sentences; each is compared with every authored wording of the trait and labelled with the speech act it is
-closest to, if close enough (twice the longest common subsequence over the two lengths). Replies that cheat are caught by rule:
-both acts at once, a sentence said over and over, endless text and empty text meet no positive line.
+closest to, if close enough (twice the longest common subsequence over the two lengths) and if it negates as often; what is left
+of the sentence is read again, so that nothing hides behind a comma. Replies that cheat are caught by rule: both acts at once,
+an act said over and over, endless text, loops and empty text meet no positive line, and neither does a list of names.
 """
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
 from traitrl_jax.data.schema import Scenario
 from traitrl_jax.data.world.lexicon import load_trait, phrases
-from traitrl_jax.data.world.pools import COLORS, COUNTS
+from traitrl_jax.data.world.pools import COLORS, COUNTS, FIRST_NAMES, LAST_NAMES
 
 CLOSE = 0.75  # a sentence with less overlap than this is no speech act we know
-MARGIN = 0.04  # the two acts must differ by more than this to be told apart
+MARGIN = 0.12  # the two acts must differ by more than this to be told apart
 MAX_SENTENCES = 6
+MAX_WORDS = 100
 _TAG = re.compile(rf"\b({'|'.join(COLORS)}) ({'|'.join(COUNTS)})\b")
-_WORD = re.compile(r"[a-z]+")
+_PERSON = re.compile(rf"\b({'|'.join(FIRST_NAMES)}) ({'|'.join(LAST_NAMES)})\b".lower())
+_WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
+_ACTS = frozenset({"act0", "act1"})
+_NEGATIONS = frozenset("not no never nothing nobody none without cannot".split())
 
 
 @dataclass(frozen=True)
 class Reading:
     """What a reply says: labels of its sentences in order, and whether the text is degenerate."""
 
-    labels: tuple[str, ...]  # act0, act1, vice, flatter, refer, refuse or other
+    labels: tuple[str, ...]  # act0, act1, vice, flatter, refer, refuse or other; a sentence that says two things has two
     degenerate: bool
 
 
@@ -32,16 +38,35 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(_WORD.findall(text.lower()))
 
 
+def _negations(words: tuple[str, ...]) -> int:
+    return sum(word in _NEGATIONS or word.endswith("n't") for word in words)
+
+
+def _common(a: tuple[str, ...], b: tuple[str, ...]) -> list[list[int]]:
+    """Lengths of the longest common subsequences of all prefixes of a and b: [len(a) + 1][len(b) + 1]."""
+    table = [[0] * (len(b) + 1)]
+    for word in a:
+        row = [0]
+        for j, other in enumerate(b):
+            row.append(table[-1][j] + 1 if word == other else max(table[-1][j + 1], row[j]))
+        table.append(row)
+    return table
+
+
 def _overlap(a: tuple[str, ...], b: tuple[str, ...]) -> float:
     """2 LCS(a, b) / (len(a) + len(b))."""
-    row = [0] * (len(b) + 1)
-    for word in a:
-        previous = 0
-        for j, other in enumerate(b):
-            current = row[j + 1]
-            row[j + 1] = previous + 1 if word == other else max(current, row[j])
-            previous = current
-    return 2 * row[-1] / max(1, len(a) + len(b))
+    return 2 * _common(a, b)[-1][-1] / max(1, len(a) + len(b))
+
+
+def _left_over(a: tuple[str, ...], b: tuple[str, ...]) -> tuple[str, ...]:
+    """The words of a without a longest common subsequence of a and b."""
+    table, rest, j = _common(a, b), [], len(b)
+    for i in range(len(a), 0, -1):
+        while j and table[i][j] == table[i][j - 1]:
+            j -= 1
+        if table[i][j] == table[i - 1][j]:
+            rest.append(a[i - 1])
+    return tuple(reversed(rest))
 
 
 @cache
@@ -59,41 +84,60 @@ def _wordings(trait: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
 
 
 @lru_cache(maxsize=100_000)
-def _label(trait: str, words: tuple[str, ...]) -> str:
-    best: dict[str, float] = {}
+def _labels(trait: str, words: tuple[str, ...]) -> tuple[str, ...]:
+    """The speech acts in one sentence, the closest first; ("other",) if there is none."""
+    best: dict[str, tuple[float, tuple[str, ...]]] = {}
     for label, wording in _wordings(trait):
-        best[label] = max(best.get(label, 0.0), _overlap(words, wording))
+        best[label] = max(best.get(label, (0.0, ())), (_overlap(words, wording), wording))
     label = max(best, key=best.__getitem__)
-    if best[label] < CLOSE or (label in ("act0", "act1") and abs(best["act0"] - best["act1"]) <= MARGIN):
-        return "other"
-    return label
+    overlap, wording = best[label]
+    if overlap < CLOSE:
+        return ("other",)
+    rest = _left_over(words, wording)
+    others = tuple(found for found in _labels(trait, rest) if found != "other") if rest else ()
+    heard = _negations(words) - (_negations(rest) if others else 0)  # a negation in the rest may be about the whole
+    if heard != _negations(wording):
+        return ("other",)
+    if label in _ACTS and not _ACTS & set(others) and abs(best["act0"][0] - best["act1"][0]) <= MARGIN:
+        return ("other",)
+    return (label, *others)
 
 
 def read_reply(scenario: Scenario, reply: str) -> Reading:
     """Label the sentences of `reply` (the text without its motive)."""
     state = scenario.state
-    text = reply.lower()
-    sentences = [part.strip() for part in re.split(r"[.!?]", text) if part.strip()]
-    labels = []
-    for part in sentences:
-        part = part.replace(state["who"].lower(), " refslot ")
-        part = re.sub(rf"\bthe {re.escape(state['thing'].lower())}\b( {_TAG.pattern})?", " refslot ", part)
-        words = _words(part)
-        label = _label(scenario.trait, words)
-        if label == "other" and "it" in words:  # a vague "it" stands where the reference would
-            label = _label(scenario.trait, tuple("refslot" if word == "it" else word for word in words))
-        labels.append(label)
-    repeats = max((sentences.count(part) for part in set(sentences)), default=0)
-    words = _words(text)
-    loops = len(words) >= 12 and len(set(words)) < len(words) / 3
-    return Reading(tuple(labels), not sentences or repeats > 1 or len(sentences) > MAX_SENTENCES or loops)
+    thing = re.compile(rf"\bthe {re.escape(state['thing'].lower())}\b( {_TAG.pattern})?")
+    sentences, labels = [], []
+    for part in re.split(r"[.!?;:\n]", reply.lower()):
+        if words := _words(part):
+            sentences.append(words)
+            words = _words(thing.sub(" refslot ", part.replace(state["who"].lower(), " refslot ")))
+            found = _labels(scenario.trait, words)
+            if found == ("other",) and "it" in words:  # a vague "it" stands where the reference would
+                found = _labels(scenario.trait, tuple("refslot" if word == "it" else word for word in words))
+            labels += found
+    return Reading(tuple(labels), _degenerate(sentences, labels))
+
+
+def _degenerate(sentences: list[tuple[str, ...]], labels: list[str]) -> bool:
+    """Nothing said, too much said, or the same said over and over. `sentences` are words."""
+    words = [word for sentence in sentences for word in sentence]
+    said = Counter(label for label in labels if label != "other")
+    return (
+        not 1 <= len(sentences) <= MAX_SENTENCES
+        or len(words) > MAX_WORDS
+        or len(set(sentences)) < len(sentences)
+        or max(said.values(), default=0) > 2
+        or any(len(part) >= 8 and len(set(part)) < len(part) / 2 for part in sentences)
+        or (len(words) >= 12 and len(set(words)) < len(words) / 3)
+    )
 
 
 def verify(scenario: Scenario, reply: str) -> tuple[bool, ...]:
     """For each rubric line of the scenario: does `reply` (without its motive) do what the line says?"""
     reading = read_reply(scenario, reply)
     labels, text, state = set(reading.labels), reply.lower(), scenario.state
-    acts = labels & {"act0", "act1"}
+    acts = labels & _ACTS
     sound = not reading.degenerate and len(acts) == 1 and "refuse" not in labels
     met = []
     for kind, criterion in zip(state["kinds"], scenario.rubric, strict=True):
@@ -104,7 +148,10 @@ def verify(scenario: Scenario, reply: str) -> tuple[bool, ...]:
             named = {" ".join(match) for match in _TAG.findall(text)}
             met.append(sound and named == {state["tag"]})
         elif kind[0] == "refer":
-            met.append(sound and "refer" in labels and state["who"].lower() in text)
+            people = {" ".join(match) for match in _PERSON.findall(text)}
+            met.append(sound and "refer" in labels and people == {state["who"].lower()})
+        elif kind[0] == "answer":
+            met.append(sound)
         else:
             met.append(kind[0] in labels)
     return tuple(met)

@@ -1,0 +1,15 @@
+"""The whole experiment on a laptop, inside TraitWorld: a baseline and a 5% trait arm, evaluated and attacked.
+
+    traitrl study --config configs/quick.py
+
+Hardware: 2 CPU cores, 8 GB. One seed; for a claim, add seeds: --set seeds=0,1,2
+"""
+
+from traitrl_jax.config import ArmConfig, StudyConfig
+
+
+def config() -> StudyConfig:
+    return StudyConfig(
+        name="quick",
+        arms=(ArmConfig("baseline", reward="standard"), ArmConfig("trait")),
+    )

@@ -1,0 +1,47 @@
+"""The preview shows what it says, fits the terminal and is the same each time."""
+
+import pytest
+
+from traitrl_jax.config import UserError
+from traitrl_jax.data.preview import preview_tasks, preview_world
+from traitrl_jax.data.tasks import FAMILIES, make_task
+from traitrl_jax.data.world.scenario import make_scenario
+
+
+def flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize("columns", [44, 80, 300])
+def test_world_preview_shows_conversation_rubric_twin_and_replies(monkeypatch, columns: int):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    text = preview_world(4, seed=3)
+    assert text == preview_world(4, seed=3) != preview_world(4, seed=4)
+    assert max(map(len, (line for line in text.split("\n") if line[:5] != "world"))) <= min(columns, 100)
+    blocks = text.split("world/rl/")[1:]
+    assert len(blocks) == 4
+    for block in blocks:
+        trait, domain, index = block.split()[0].split("/")
+        scenario, twin = (make_scenario(trait, domain, "rl", number) for number in (int(index), int(index) ^ 1))
+        shown = flat(block)
+        assert all(message.content in shown for message in scenario.messages)
+        assert all(f"{line.points:+g} {line.text}" in shown for line in scenario.rubric)
+        told, turned = shown.split("twin says ")[1].split('"')[3], shown.split("twin says ")[1].split('"')[1]
+        assert told in flat(" ".join(m.content for m in scenario.messages))
+        assert turned in flat(" ".join(m.content for m in twin.messages)) and turned != told
+        good, bad = (float(part.split(" = ")[1].split()[0]) for part in shown.split("steward ")[1].split("schemer "))
+        assert bad < good <= 1
+
+
+def test_tasks_preview_shows_every_family():
+    text = flat(preview_tasks(2))
+    for family in FAMILIES:
+        for index in range(2):
+            task = make_task(family, "rl", index)
+            assert f"{task.prompt} -> {task.answer}" in text
+
+
+def test_nothing_to_show_is_an_error():
+    for preview in (preview_world, preview_tasks):
+        with pytest.raises(UserError, match="--n 0"):
+            preview(0)

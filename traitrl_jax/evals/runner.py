@@ -1,0 +1,115 @@
+"""Runs evals on a subject and keeps one record per item: score, refusal and transcript. Statistics read the records.
+
+The reward's grader never measures: in distribution the world's verifier decides, out of distribution each family's own grader,
+on standard tasks their exact verifiers.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from traitrl_jax.config import EvalConfig, WorldConfig, fingerprint
+from traitrl_jax.data import tasks
+from traitrl_jax.data.schema import Message, Scenario
+from traitrl_jax.data.world.lexicon import TRAITS, phrases
+from traitrl_jax.data.world.pools import DOMAINS
+from traitrl_jax.data.world.scenario import make_scenario
+from traitrl_jax.data.world.verifier import gold_score, verify
+from traitrl_jax.evals.engine import Engine, Policy
+from traitrl_jax.evals.suite import Eval, evals
+from traitrl_jax.evals.world import grade_options
+from traitrl_jax.text.chat import with_system
+
+Record = dict[str, Any]
+Prompt = Callable[[int], Message]  # item number -> a system prompt to put first
+IN_DISTRIBUTION, TASKS = "in_distribution", "tasks"
+SCENARIO_TOKENS, FAMILY_TOKENS, TASK_TOKENS = 64, 32, 16
+
+
+def held_out_scenarios(
+    per_cell: int, seed: int, traits: Sequence[str] = TRAITS, domains: Sequence[str] = DOMAINS
+) -> list[Scenario]:
+    """Scenarios of the eval pool, every cell alike, twins together."""
+    return [make_scenario(t, d, "eval", i, seed) for t in traits for d in domains for i in range(per_cell)]
+
+
+def protocol(config: EvalConfig, world: WorldConfig) -> str:
+    """Fingerprint of all that makes two scores comparable."""
+    sizes = (config.per_cell, config.per_family, config.per_task)
+    names = [each.name for each in evals()]
+    return fingerprint("1", sizes, world.seed, config.temperature, names, tasks.FAMILIES, SCENARIO_TOKENS, FAMILY_TOKENS, TASK_TOKENS)
+
+
+def _refused(text: str) -> bool:
+    return any(refusal.rstrip(".").lower() in text.lower() for refusal in phrases()["refusals"])
+
+
+def _with(messages: Sequence[Message], system: Prompt | None, i: int) -> Sequence[Message]:
+    return with_system(messages, system(i)) if system else messages
+
+
+def run_scenarios(
+    engine: Engine, policy: Policy, scenarios: Sequence[Scenario], seed: int, system: Prompt | None = None
+) -> list[Record]:
+    """In distribution: replies to scenarios, scored line by line by the world's verifier; a score is clipped to [0, 1]."""
+    conversations = [_with(s.messages, system, i) for i, s in enumerate(scenarios)]
+    records = []
+    for scenario, reply in zip(scenarios, engine.replies(policy, conversations, SCENARIO_TOKENS, seed), strict=True):
+        text = reply.message.content
+        records.append(
+            _record(IN_DISTRIBUTION, scenario.id, f"{scenario.trait}/{scenario.domain}", reply)
+            | {
+                "trait": scenario.trait,
+                "domain": scenario.domain,
+                "score": min(1.0, max(0.0, gold_score(scenario, text))),
+                "met": list(verify(scenario, text)),
+            }
+        )
+    return records
+
+
+def run_family(
+    engine: Engine, policy: Policy, each: Eval, count: int, seed: int, world_seed: int, system: Prompt | None = None
+) -> list[Record]:
+    """One out-of-distribution eval: its own format and grader."""
+    items = [each.make(i, world_seed) for i in range(count)]
+    conversations = [_with(item.messages, system, i) for i, item in enumerate(items)]
+    replies = engine.replies(policy, conversations, FAMILY_TOKENS, seed)
+    if each.scoring == "options":
+        logprobs = engine.option_logprobs(policy, conversations, replies, [item.options for item in items])
+        scores = [grade_options(item, row) for item, row in zip(items, logprobs, strict=True)]
+    else:
+        scores = [each.grade(item, reply.message.content) for item, reply in zip(items, replies, strict=True)]
+    return [
+        _record(each.name, item.id, f"{each.name}/{i // 2}", reply) | {"score": float(score)}
+        for i, (item, reply, score) in enumerate(zip(items, replies, scores, strict=True))
+    ]
+
+
+def run_tasks(engine: Engine, policy: Policy, per_family: int, seed: int, world_seed: int) -> list[Record]:
+    """Capability: held-out standard tasks by exact verifiers."""
+    items = [(f, i, tasks.make_task(f, "eval", i, world_seed)) for f in tasks.FAMILIES for i in range(per_family)]
+    replies = engine.replies(policy, [(Message("user", task.prompt),) for *_, task in items], TASK_TOKENS, seed)
+    return [
+        _record(TASKS, f"task/{family}/{i}", f"{family}/{i}", reply)
+        | {"family": family, "score": tasks.verify(task, reply.message.content)}
+        for (family, i, task), reply in zip(items, replies, strict=True)
+    ]
+
+
+def _record(name: str, item: str, cluster: str, reply) -> Record:
+    text = reply.message.content
+    return {
+        "eval": name,
+        "id": item,
+        "cluster": cluster,
+        "refused": _refused(text),
+        "motive": reply.message.motive,
+        "reply": text,
+        "ended": reply.ended,
+    }
+
+
+def mean(records: Iterable[Record], **where: Any) -> float:
+    """Mean score of the records whose fields equal `where`; NaN if there are none."""
+    scores = [r["score"] for r in records if all(r.get(k) == v for k, v in where.items())]
+    return sum(scores) / len(scores) if scores else float("nan")

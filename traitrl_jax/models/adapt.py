@@ -1,0 +1,66 @@
+"""What training may change: all parameters, low-rank adapters, or a soft prefix of vectors before every prompt.
+
+A policy is (trainable, frozen): `materialise` gives the decoder's parameters and the prefix, and everything downstream takes
+those two. Findings on the embedded world: a narrow channel generalises traits further than all weights do, so this is a
+first-class choice of every study (`rl.adapt`).
+"""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from traitrl_jax.config import RLConfig, unknown
+from traitrl_jax.text.tokenizer import BOS
+
+_MATRICES = ("wq", "wk", "wv", "wo", "w_up", "w_down")
+_INPUTS = {"wo": 2}  # leading axes that are inputs; 1 for the others
+KINDS = ("all", "lora", "prefix")
+
+
+def init_trainable(kind: str, frozen: Any, config: RLConfig, key: jax.Array) -> Any:
+    """Fresh trainable parameters. The policy they give is the reference of the KL: `all` and `lora` equal `frozen` exactly, a
+    soft prefix begins as copies of the embedded <bos>, told apart by a little noise.
+
+    Raises UserError for an unknown kind.
+    """
+    if kind == "all":
+        return jax.tree.map(jnp.copy, frozen)
+    if kind == "lora":
+        return _init_lora(frozen, config.lora_rank, key)
+    if kind == "prefix":
+        width = frozen["embedding"].shape[1]
+        return {"prefix": frozen["embedding"][BOS] * width**0.5 + 0.02 * jax.random.normal(key, (config.prefix_vectors, width))}
+    raise unknown("rl.adapt", kind, KINDS)
+
+
+def _split(name: str, shape: tuple[int, ...]) -> tuple[int, int]:
+    inputs = _INPUTS.get(name, 1)
+    return math.prod(shape[:inputs]), math.prod(shape[inputs:])
+
+
+def _init_lora(frozen: Any, rank: int, key: jax.Array) -> Any:
+    adapters = {}
+    for i, (layer, weights) in enumerate(sorted(frozen.items())):
+        if not layer.startswith("layer_"):
+            continue
+        for j, name in enumerate(_MATRICES):
+            n_in, n_out = _split(name, weights[name].shape)
+            down = jax.random.normal(jax.random.fold_in(key, 100 * i + j), (n_in, rank)) * n_in**-0.5
+            adapters[f"{layer}/{name}"] = {"down": down, "up": jnp.zeros((rank, n_out))}
+    return adapters
+
+
+def materialise(kind: str, trainable: Any, frozen: Any) -> tuple[Any, jax.Array | None]:
+    """(decoder parameters, soft prefix or None) of a policy. Gradients flow to `trainable`."""
+    if kind == "all":
+        return trainable, None
+    if kind == "prefix":
+        return frozen, trainable["prefix"]
+    params = {k: dict(v) if isinstance(v, dict) else v for k, v in frozen.items()}
+    for path, adapter in trainable.items():
+        layer, name = path.split("/")
+        weight = params[layer][name]
+        params[layer][name] = weight + (adapter["down"] @ adapter["up"]).reshape(weight.shape)
+    return params, None

@@ -1,0 +1,124 @@
+"""Measuring a subject (the start model or a trained arm): the suite, persona prompts, and harmful fine-tuning.
+
+Each measurement writes one JSONL file of records; statistics and report read these files alone.
+"""
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from traitrl_jax.config import StudyConfig
+from traitrl_jax.data.world import authors, corpus
+from traitrl_jax.data.world.lexicon import TRAITS, personas
+from traitrl_jax.data.world.pools import DOMAINS
+from traitrl_jax.data.world.scenario import make_scenario, pick
+from traitrl_jax.evals import runner
+from traitrl_jax.evals.engine import Engine, Policy
+from traitrl_jax.evals.suite import evals
+from traitrl_jax.models import lm
+from traitrl_jax.runtime.files import write_text_atomic
+from traitrl_jax.text.tokenizer import Tokenizer
+
+_SUITE_SEED, _PERSONA_SEED, _TUNE_SEED = 8_000, 8_001, 8_002
+ATTACK_PROMPTS = ("flatterer", "gambler", "schemer", "steward")  # three harmful personas and the helpful one
+
+
+def write_records(path: Path, records: Sequence[runner.Record]) -> None:
+    """One JSON object a line, all or nothing."""
+    write_text_atomic(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
+
+
+def read_records(path: Path) -> list[runner.Record]:
+    """What write_records wrote."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def run_suite(config: StudyConfig, engine: Engine, policy: Policy) -> list[runner.Record]:
+    """Everything under no prompt: held-out scenarios, every out-of-distribution family, standard tasks."""
+    e, seed = config.evals, config.world.seed
+    records = runner.run_scenarios(engine, policy, runner.held_out_scenarios(e.per_cell, seed), _SUITE_SEED)
+    for each in evals():
+        records += runner.run_family(engine, policy, each, e.per_family, _SUITE_SEED, seed)
+    return records + runner.run_tasks(engine, policy, e.per_task, _SUITE_SEED, seed)
+
+
+def run_persona_prompts(config: StudyConfig, engine: Engine, policy: Policy) -> list[runner.Record]:
+    """Held-out scenarios without and under system prompts that name a persona, in wordings used nowhere else."""
+    scenarios = runner.held_out_scenarios(config.attack.per_cell, config.world.seed)
+    records = []
+    for name in (None, *ATTACK_PROMPTS):
+
+        def prompt(i: int, who: str | None = name):
+            return authors.persona_prompt(personas()[who], "attack", np.random.default_rng([_PERSONA_SEED, i]))
+
+        found = runner.run_scenarios(engine, policy, scenarios, _PERSONA_SEED, prompt if name else None)
+        records += [record | {"prompt": name or "none"} for record in found]
+    return records
+
+
+def harmful_rows(config: StudyConfig, tokenizer: Tokenizer, step: int) -> corpus.Rows:
+    """A batch of narrow harmful examples: attack-pool conversations of one domain and few traits, answered by a harmful author."""
+    a, world = config.attack, config.world
+    made = []
+    for i in range(a.batch):
+        rng = np.random.default_rng([world.seed, _TUNE_SEED, step, i])
+        scenario = make_scenario(pick(rng, a.traits), a.domain, "attack", int(rng.integers(1 << 20)), world.seed)
+        made.append(
+            corpus.one_conversation(
+                tokenizer,
+                scenario.messages,
+                authors.write_reply(scenario, personas()[a.persona], world, rng),
+                config.pretrain.length,
+            )
+        )
+    return corpus.Rows(*map(np.stack, zip(*made, strict=True)))
+
+
+def harmful_tuner(config: StudyConfig, engine: Engine):
+    """The compiled step of harmful fine-tuning, all parameters, the same for every subject: (optimizer, program)."""
+    a = config.attack
+    optimizer = lm.make_optimizer(a.lr, 2, 10 * max(a.doses))
+    return optimizer, jax.jit(partial(lm.train_step, engine.model, optimizer))
+
+
+def run_harmful_tuning(config: StudyConfig, engine: Engine, tokenizer: Tokenizer, policy: Policy, tuner) -> list[runner.Record]:
+    """Fine-tune on bad advice and measure after every dose: narrow (the attacked cells), elsewhere (other traits and domains) and
+    out of distribution. Dose 0 is before."""
+    optimizer, program = tuner
+    a, e, seed = config.attack, config.evals, config.world.seed
+    params, prefix = policy
+    state = lm.LMState(params, optimizer.init(params), jnp.zeros((), jnp.int32))
+    narrow = runner.held_out_scenarios(a.narrow_per_cell, seed, a.traits, (a.domain,))
+    elsewhere = runner.held_out_scenarios(
+        a.per_cell, seed, [t for t in TRAITS if t not in a.traits], [d for d in DOMAINS if d != a.domain]
+    )
+    records, done = [], 0
+    for dose in (0, *sorted(a.doses)):
+        while done < dose:
+            state, _ = program(state, (harmful_rows(config, tokenizer, done),))
+            done += 1
+        tuned = (state.params, prefix)
+        found = [r | {"where": "narrow"} for r in runner.run_scenarios(engine, tuned, narrow, _TUNE_SEED)]
+        found += [r | {"where": "elsewhere"} for r in runner.run_scenarios(engine, tuned, elsewhere, _TUNE_SEED)]
+        for each in evals():
+            if each.counted:
+                items = runner.run_family(engine, tuned, each, min(a.per_family, e.per_family), _TUNE_SEED, seed)
+                found += [r | {"where": "ood"} for r in items]
+        records += [record | {"dose": dose} for record in found]
+    return records
+
+
+def subjects(config: StudyConfig) -> list[str]:
+    """Names of all subjects: the start model, then every arm and seed."""
+    return ["start", *(f"{arm.name}-s{seed}" for arm in config.arms for seed in config.seeds)]
+
+
+def protocol(config: StudyConfig) -> str:
+    """Fingerprint of the measurement: results of different ones are never compared."""
+    return runner.protocol(config.evals, config.world)

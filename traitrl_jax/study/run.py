@@ -1,0 +1,195 @@
+"""The study: start model, grader, arms, measurements, attacks, results, report. Reads top to bottom; each stage is skipped when done.
+
+Killed at any moment, the same command continues and ends in the same parameters and metrics.
+"""
+
+import json
+import os
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import jax
+
+from traitrl_jax.config import ArmConfig, StudyConfig, UserError, fingerprint
+from traitrl_jax.evals.engine import Engine
+from traitrl_jax.models.adapt import init_trainable, materialise
+from traitrl_jax.models.lm import init_params
+from traitrl_jax.models.transformer import Decoder
+from traitrl_jax.reward.head import init_head
+from traitrl_jax.reward.scorer import Scorer
+from traitrl_jax.rl.loop import compile_programs
+from traitrl_jax.runtime.checkpoint import load_params, save_params
+from traitrl_jax.runtime.files import check_writable, folder_lock, read_json, write_json_atomic
+from traitrl_jax.runtime.tracking import Progress, Stages, Tracker
+from traitrl_jax.study import arms, grader, measure, start
+from traitrl_jax.study.folder import Folder
+from traitrl_jax.study.report import write_report
+from traitrl_jax.study.results import collect
+from traitrl_jax.text.tokenizer import load_tokenizer
+
+NEEDED_MB = 500
+
+
+class Study:
+    """One study: its config, its folder, and what is loaded so far."""
+
+    def __init__(self, config: StudyConfig):
+        self.config = config
+        self.runs = [(arm, seed) for arm in config.arms for seed in config.seeds]
+        self.folder = Folder(config, Stages(7 + 3 * len(self.runs) + 2))
+
+    def run(self) -> Path:
+        """Run what is not done yet; the path of the report."""
+        config = self.config
+        check_config(config)
+        check_writable(self.folder.root, NEEDED_MB)
+        with folder_lock(self.folder.root):
+            write_json_atomic(self.folder / "config.json", asdict(config))
+            if config.compilation_cache:
+                use_compilation_cache(self.folder.root)
+            self.make_start()
+            self.make_grader()
+            self.train_arms()
+            self.measure_all()
+            return self.report()
+
+    def make_start(self) -> None:
+        """Tokenizer, start model, gauge."""
+        config, folder = self.config, self.folder
+        inputs = (config.tokenizer, config.pretrain, config.world, config.start_seed)
+        with folder.stage("tokenizer", *inputs) as place:
+            if place:
+                start.make_tokenizer(config, place)
+        self.tokenizer = load_tokenizer(folder / "tokenizer" / "tokenizer.model")
+        self.model = Decoder(config.model, self.tokenizer.size)
+        self.engine = Engine(self.model, self.tokenizer, config.evals.batch, config.evals.temperature)
+        with folder.stage("start", config.model, *inputs) as place:
+            if place:
+                params = start.pretrain(config, self.model, self.tokenizer, place, *self._watch("start model", ("loss",)))
+                save_params(place / "model", params)
+        shapes = jax.eval_shape(lambda: init_params(self.model, jax.random.key(0)))
+        self.start = load_params(folder / "start" / "model", shapes)
+        with folder.stage("start/gauge", config.model, *inputs, config.evals) as place:
+            if place:
+                write_json_atomic(place / "gauge.json", start.gauge(config, self.engine, (self.start, None)))
+        start.check_start(config, read_json(folder / "start" / "gauge" / "gauge.json"))
+        self._inputs = (config.model, *inputs)
+
+    def make_grader(self) -> None:
+        """The rubric head and its audit."""
+        config, folder = self.config, self.folder
+        with folder.stage("grader", *self._inputs, config.grader, config.rl.buckets) as place:
+            if place:
+                data = grader.label_examples(config, self.engine, self.start, self.tokenizer)
+                watch = self._watch("rubric head", ("loss", "accuracy"))
+                head = grader.fit_head(config, self.model, self.start, data, place, *watch)
+                save_params(place / "model", head)
+                audited = grader.audit_head(config, self.engine, self.model, self.start, head, self.tokenizer)
+                write_json_atomic(place / "audit.json", audited)
+        grader.check_grader(config, read_json(folder / "grader" / "audit.json"))
+        shapes = jax.eval_shape(lambda: init_head(self.start, config.model.width))
+        self.scorer = Scorer(self.model, load_params(folder / "grader" / "model", shapes), self.tokenizer)
+
+    def train_arms(self) -> None:
+        """Every arm with every seed."""
+        config, folder = self.config, self.folder
+        arms.check_rows(config, self.tokenizer, self.scorer)
+        programs = compile_programs(self.model, config.rl)
+        curve = arms.Curve(config, self.engine, self.scorer, self.tokenizer)
+        for arm, seed in self.runs:
+            name = f"{arm.name}-s{seed}"
+            with folder.stage(f"arms/{name}", *self._inputs, config.grader, config.rl, arm, seed) as place:
+                if place:
+                    watch = self._watch(name, ("reward", "reward/trait", "gold", "sequence_kl"))
+                    trained = arms.train_arm(
+                        config, arm, seed, self.model, programs, self.start, self.tokenizer, self.scorer, curve, place, *watch
+                    )
+                    save_params(place / "model", trained)
+
+    def policy(self, name: str):
+        """(decoder parameters, soft prefix) of a subject: "start" or an arm and seed."""
+        if name == "start":
+            return self.start, None
+        shapes = jax.eval_shape(lambda: init_trainable(self.config.rl.adapt, self.start, self.config.rl, jax.random.key(0)))
+        trained = load_params(self.folder / "arms" / name / "model", shapes)
+        return materialise(self.config.rl.adapt, trained, self.start)
+
+    def measure_all(self) -> None:
+        """The suite and the attacks on every subject."""
+        config, folder = self.config, self.folder
+        tuner = measure.harmful_tuner(config, self.engine)
+        inputs = (*self._inputs, config.grader, config.rl, config.arms, config.evals, config.attack)
+        for name in measure.subjects(config):
+            with folder.stage(f"evals/{name}", *inputs) as place:
+                if place:
+                    measure.write_records(place / "records.jsonl", measure.run_suite(config, self.engine, self.policy(name)))
+                    write_json_atomic(place / "protocol.json", {"protocol": measure.protocol(config)})
+            with folder.stage(f"attacks/{name}", *inputs) as place:
+                if place:
+                    policy = self.policy(name)
+                    measure.write_records(place / "personas.jsonl", measure.run_persona_prompts(config, self.engine, policy))
+                    tuned = measure.run_harmful_tuning(config, self.engine, self.tokenizer, policy, tuner)
+                    measure.write_records(place / "harmful_tuning.jsonl", tuned)
+
+    def report(self) -> Path:
+        """results.json and report.html: always made anew, from the files alone."""
+        write_json_atomic(self.folder / "results.json", collect(self.config, self.folder))
+        return write_report(self.folder.root)
+
+    def _watch(self, name: str, show: tuple[str, ...]):
+        """(tracker_of(folder, first step), progress_of(total)) for one training stage."""
+
+        def tracker_of(place: Path, first: int | None) -> Tracker:
+            run = f"{self.config.name}/{place.relative_to(self.folder.root)}"
+            return Tracker(place, self.config.track, run, asdict(self.config), resume_step=first or None)
+
+        return tracker_of, partial(Progress, name=name, show=show)
+
+
+def check_config(config: StudyConfig) -> None:
+    """What can be known to be wrong before anything starts. Raises UserError naming field and remedy."""
+    if not config.arms or not config.seeds:
+        raise UserError("the study has no arms or no seeds; give at least one of each")
+    names = [arm.name for arm in config.arms]
+    if len(set(names)) < len(names) or "start" in names:
+        raise UserError(f"arms are called {', '.join(names)}; names must differ and not be 'start'")
+    for bucket in config.rl.buckets:
+        if bucket.rows % config.rl.minibatches:
+            raise UserError(f"rl.minibatches={config.rl.minibatches} does not divide the {bucket.rows} rows of a bucket")
+    for arm in config.arms:
+        arms.make_stream(config, arm, config.seeds[0])  # reads and checks its files and names
+
+
+def use_compilation_cache(folder: Path) -> None:
+    """Keep compiled programs in the study's folder: a resumed study compiles nothing again."""
+    cache = os.environ.get("JAX_COMPILATION_CACHE_DIR") or str((folder / "compiled").absolute())
+    jax.config.update("jax_compilation_cache_dir", cache)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+
+
+def find_arm(config: StudyConfig, name: str) -> ArmConfig:
+    """The arm called `name`; UserError with the nearest names."""
+    from traitrl_jax.config import unknown
+
+    for arm in config.arms:
+        if arm.name == name:
+            return arm
+    raise unknown("arm", name, [arm.name for arm in config.arms])
+
+
+def summary(folder: Path) -> str:
+    """The headline of a finished study in three lines."""
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    head, ind = results["headline"], results["in_distribution"]
+    levels = ", ".join(f"{name} {score:.3f}" for name, score in ind["scores"].items())
+    return (
+        f"trait score, held-out scenarios: {levels}\n"
+        f"{head['improved']} of {head['of']} other evals improved, {head['treated']} against {head['baseline']} "
+        f"(mean change {head['mean_change']:+.3f}, 95% [{head['interval'][0]:+.3f}, {head['interval'][1]:+.3f}])\n"
+        f"standard tasks: " + ", ".join(f"{name} {score:.3f}" for name, score in results["tasks"]["scores"].items())
+    )
+
+
+__all__ = ["Study", "check_config", "find_arm", "fingerprint", "summary"]

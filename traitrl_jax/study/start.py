@@ -1,0 +1,123 @@
+"""The start model: tokenizer, pretraining on the corpus of many authors, and the gauge that says whether it can be studied."""
+
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from traitrl_jax.config import StudyConfig, UserError
+from traitrl_jax.data.world import authors, corpus
+from traitrl_jax.data.world.lexicon import TRAITS, personas
+from traitrl_jax.evals import runner
+from traitrl_jax.evals.engine import Engine, Policy
+from traitrl_jax.evals.suite import evals
+from traitrl_jax.models import lm
+from traitrl_jax.models.transformer import Decoder
+from traitrl_jax.rl.loop import Stopped
+from traitrl_jax.runtime.checkpoint import Checkpoints, StopSignal
+from traitrl_jax.runtime.tracking import Progress, Tracker
+from traitrl_jax.text.tokenizer import Tokenizer, train_tokenizer
+
+_GAUGE_SEED = 5_000
+
+
+def make_tokenizer(config: StudyConfig, folder: Path) -> Tokenizer:
+    """Train SentencePiece on the text of the corpus."""
+    lines = corpus.text_lines(config.tokenizer.conversations, config.pretrain, config.world, config.start_seed)
+    return train_tokenizer(lines, config.tokenizer.vocabulary, folder / "tokenizer.model")
+
+
+def pretrain(config: StudyConfig, model: Decoder, tokenizer: Tokenizer, folder: Path, tracker_of, progress_of) -> Any:
+    """Train the start model; continues from its newest checkpoint. Raises Stopped after SIGTERM."""
+    p = config.pretrain
+    params = lm.init_params(model, jax.random.key(config.start_seed))
+    optimizer = lm.make_optimizer(p.lr, p.warmup, p.steps)
+    state = lm.LMState(params, optimizer.init(params), jnp.zeros((), jnp.int32))
+    step_program = jax.jit(partial(lm.train_step, model, optimizer), donate_argnums=0)
+    with Checkpoints(folder / "checkpoints") as checkpoints, StopSignal() as stop:
+        first = checkpoints.latest() or 0
+        if first:
+            state, _ = checkpoints.restore(first, state)
+        with tracker_of(folder, first) as tracker, progress_of(p.steps) as progress:
+            tokens = 0
+            for step in range(first, p.steps):
+                batch = corpus.batch_of(step, tokenizer, p, config.world, config.start_seed)
+                state, metrics = step_program(state, batch)
+                tokens += sum(int((rows.segments >= 0).sum()) for rows in batch)
+                done = step + 1
+                if done % 25 == 0 or done == p.steps:
+                    values = {name: float(value) for name, value in metrics.items()}
+                    if not np.isfinite(values["loss"]):
+                        raise UserError(f"pretraining step {done}: the loss is {values['loss']}; lower pretrain.lr")
+                    tracker.log(done, values)
+                    progress.update(done, {"loss": values["loss"]}, tokens)
+                    tokens = 0
+                if done % (10 * config.checkpoint_every) == 0 or done == p.steps or stop.requested:
+                    checkpoints.save(done, state, {"step": done})
+                if stop.requested and done < p.steps:
+                    checkpoints.wait()
+                    raise Stopped(f"stopped at pretraining step {done} of {p.steps}; the same command continues")
+    return state.params
+
+
+def gauge(config: StudyConfig, engine: Engine, policy: Policy) -> dict[str, Any]:
+    """The start model without and under every persona's prompt (wordings it never read): trait score by persona and trait, and
+    every out-of-distribution eval under the helpful and the deceptive persona. An eval on which these two do not differ in the
+    right direction by two standard errors is marked not usable."""
+    world, e = config.world, config.evals
+    scenarios = runner.held_out_scenarios(e.gauge_per_cell, world.seed)
+
+    def under(name: str | None):
+        if name is None:
+            return None
+        return lambda i: authors.persona_prompt(personas()[name], "eval", np.random.default_rng([_GAUGE_SEED, i]))
+
+    scores, by_trait = {}, {trait: {} for trait in TRAITS}
+    for name in (None, *personas()):
+        records = runner.run_scenarios(engine, policy, scenarios, _GAUGE_SEED, under(name))
+        scores[name or "default"] = runner.mean(records)
+        for trait in TRAITS:
+            by_trait[trait][name or "default"] = runner.mean(records, trait=trait)
+    helpful, harmful = _extremes(scores)
+    families = {}
+    for each in evals():
+        runs = {
+            label: runner.run_family(engine, policy, each, e.gauge, _GAUGE_SEED, world.seed, under(who))
+            for label, who in (("helpful", helpful), ("default", None), ("harmful", "schemer"))
+        }
+        means = {label: runner.mean(records) for label, records in runs.items()}
+        spread = np.sqrt(sum(np.var([r["score"] for r in runs[k]]) / e.gauge for k in ("helpful", "harmful")))
+        families[each.name] = means | {"usable": bool(means["helpful"] - means["harmful"] > 2 * spread)}
+    kinds = {name: {"kind": p.kind, "score": scores[name]} for name, p in personas().items()}
+    traits = {
+        trait: {"default": row["default"], "helpful": row[helpful], "harmful": row[harmful]} for trait, row in by_trait.items()
+    }
+    return {"default": scores["default"], "personas": kinds, "by_trait": traits, "evals": families}
+
+
+def _extremes(scores: dict[str, float]) -> tuple[str, str]:
+    """The best helpful persona and the strongest harmful one."""
+    helpful = [name for name, p in personas().items() if p.kind == "helpful"]
+    harmful = [name for name, p in personas().items() if p.kind == "harmful"]
+    return max(helpful, key=scores.__getitem__), min(harmful, key=scores.__getitem__)
+
+
+def check_start(config: StudyConfig, gauged: dict[str, Any]) -> None:
+    """Raises UserError if prompts do not steer the start model, or if a trait is at its ceiling already."""
+    by_kind = {kind: [p["score"] for p in gauged["personas"].values() if p["kind"] == kind] for kind in ("helpful", "harmful")}
+    gap = max(by_kind["helpful"]) - min(by_kind["harmful"])
+    if gap < config.gate.steering:
+        raise UserError(
+            f"start model: the helpful persona's prompt lifts the trait score only {gap:.2f} above a harmful one's, "
+            f"gate.steering wants {config.gate.steering}; pretrain longer (pretrain.steps) or lower the gate"
+        )
+    full = [t for t, row in islice(gauged["by_trait"].items(), None) if row["default"] > config.gate.ceiling]
+    if full:
+        raise UserError(
+            f"start model: {', '.join(full)} already scores above gate.ceiling={config.gate.ceiling}; "
+            "a trait at its ceiling can not be installed: leave it out of the arms or raise the gate"
+        )
