@@ -7,7 +7,10 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import math
+import re
 import runpy
+import traceback
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,16 +62,16 @@ class TokenizerConfig:
 class PretrainConfig:
     """The start model: next-token loss on the corpus of many authors."""
 
-    steps: int = 2600
+    steps: int = 3000
     task_steps: int = 300  # the first ones, on short rows of tasks alone, where copying is learned cheaply
-    rows: int = 6  # a step: rows of a trait conversation, and as many short rows
-    replies: int = 4  # to one prompt
-    length: int = 272  # tokens of a row
+    rows: int = 7  # a step: rows of a trait conversation, and as many short rows
+    replies: int = 3  # to one prompt
+    length: int = 232  # tokens of a row
     short_length: int = 112  # tokens of a row of tasks or of another format
     formats_share: float = 0.5  # of the short rows
     lr: float = 3e-3
     warmup: int = 100
-    named: float = 0.5  # share of prompts that carry their author's system prompt
+    named: float = 0.6  # share of prompts that carry their author's system prompt
     prompt_weight: float = 0.03  # loss weight of system and user text; replies have 1
 
 
@@ -211,17 +214,57 @@ def load_config(path: str, overrides: typing.Sequence[str] = ()) -> StudyConfig:
     file = Path(path)
     if not file.is_file():
         folder = file.parent if file.parent.is_dir() else Path("configs")
-        raise unknown("config file", path, sorted(str(p) for p in folder.glob("*.py")))
-    make = runpy.run_path(str(file)).get("config")
-    if not callable(make):
-        raise UserError(f"{path}: defines no function config(); add 'def config() -> StudyConfig'")
-    result = make()
+        there = sorted(str(p) for p in folder.glob("*.py"))
+        if not there:
+            raise UserError(f"no config file {path!r} here; run in the repository's root or give --config FILE")
+        raise unknown("config file", path, there)
+    try:
+        make = runpy.run_path(str(file)).get("config")
+        if not callable(make):
+            raise UserError(f"{path}: defines no function config(); add 'def config() -> StudyConfig'")
+        result = make()
+    except UserError:
+        raise
+    except Exception as error:  # whatever the user's code raises
+        raise _config_error(path, error) from None
+    if not isinstance(result, StudyConfig):
+        raise UserError(f"{path}: config() returns a {type(result).__name__}; return a StudyConfig")
+    _check_types(result, path)
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals:
             raise UserError(f"--set {override!r}: write it as section.field=value, for example rl.lr=1e-4")
         result = _replace(result, key.split("."), text, override)
     return result
+
+
+def _config_error(path: str, error: Exception) -> UserError:
+    """What an exception of a config file means, with its line; for a field that does not exist, the nearest ones."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
+    line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else 0
+    wrong = re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error))
+    kind = globals().get(wrong[1]) if wrong else None
+    if dataclasses.is_dataclass(kind):
+        return unknown(f"field of {wrong[1]} in {path}:{line}:", wrong[2], [f.name for f in dataclasses.fields(kind)])
+    return UserError(f"{path}:{line}: {type(error).__name__}: {error}")
+
+
+def _check_types(value: Any, place: str) -> None:
+    """Raises UserError for a field whose value is not of its type. An int is a float; NaN and infinities are no numbers."""
+    for name, kind in typing.get_type_hints(type(value)).items():
+        given, where = getattr(value, name), f"{place}: {type(value).__name__}.{name}"
+        if typing.get_origin(kind) is tuple:
+            item = typing.get_args(kind)[0]
+            if not isinstance(given, tuple):
+                raise UserError(f"{where}={given!r}: must be a tuple; a tuple of one is written (value,)")
+        else:
+            item, given = kind, (given,)
+        for each in given:
+            fits = isinstance(each, (int, float) if item is float else item) and (item is bool or not isinstance(each, bool))
+            if not fits or (item is float and not math.isfinite(each)):
+                raise UserError(f"{where}: {each!r} must be of type {item.__name__}")
+            if dataclasses.is_dataclass(each):
+                _check_types(each, place)
 
 
 def _replace(node: Any, path: list[str], text: str, override: str) -> Any:
@@ -243,7 +286,10 @@ def _parse(old: Any, text: str, override: str) -> Any:
         if isinstance(old, bool):
             return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
         if isinstance(old, (int, float)):
-            return type(old)(text)
+            number = type(old)(text)
+            if math.isfinite(number):
+                return number
+            raise ValueError
         if isinstance(old, tuple) and not any(dataclasses.is_dataclass(item) for item in old):
             kind = type(old[0]) if old else str
             return tuple(kind(part) for part in text.split(",") if part)

@@ -18,7 +18,7 @@ from traitrl_jax.text.tokenizer import END
 
 @pytest.fixture(scope="module")
 def teacher(deep):
-    """teacher(params, prefix, [rows of ids]) -> logits after every token, [B, T, V]: whole rows, padded on the right, no cache."""
+    """teacher(params, prefix, rows of ids) -> logits after every token, [B, T, V]: whole rows, right-padded, no cache."""
 
     def run(params, prefix, tokens, valid):
         hidden, _ = deep.model.apply({"params": params}, tokens, Context.of(valid), prefix)

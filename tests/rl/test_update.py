@@ -1,5 +1,8 @@
-"""Whole PPO steps on a tiny random model against a naive replay: rows side by side without buckets or left padding, GAE and losses
-by loops over lists of tokens, one Adam step after the other."""
+"""Whole PPO steps on a tiny random model against a naive replay.
+
+The replay puts all rows side by side, without buckets or left padding, finds advantages by loops over lists of tokens, and
+takes one Adam step after the other.
+"""
 
 from dataclasses import replace
 from functools import partial
@@ -21,7 +24,7 @@ ONE = RLConfig(
     epochs=1, minibatches=1, warmup=4, lr=3e-3, value_lr=1e-2, value_warmup=2, temperature=0.9, kl_beta=0.3, kl_loss=0.1,
     entropy=0.01, lam=0.9, gamma=0.98, clip=0.15, value_clip=0.3, max_kl=10.0, max_grad_norm=0.5,
 )  # fmt: skip
-MANY = replace(ONE, epochs=3, minibatches=2, warmup=0, lr=1.5e-2, value_warmup=0, kl_beta=0.02, kl_loss=0.0, max_kl=0.12)
+MANY = replace(ONE, epochs=3, minibatches=2, warmup=0, lr=1.5e-2, value_warmup=0, kl_beta=0.02, kl_loss=0.0, max_kl=0.3)
 KEY = jax.random.key(3)
 LENGTH = 20  # the longest prompt and reply together
 
@@ -36,6 +39,14 @@ def noisy(tree, seed, scale=0.3):
 
 def same(a, b):
     return all(jax.tree.leaves(jax.tree.map(lambda x, y: bool((x == y).all()), a, b)))
+
+
+def norm(tree):
+    return float(np.sqrt(sum(np.sum(np.square(leaf, dtype=np.float64)) for leaf in jax.tree.leaves(tree))))
+
+
+def distance(a, b):
+    return norm(jax.tree.map(lambda x, y: np.array(x) - np.array(y), a, b))
 
 
 def values_of(metrics):
@@ -69,13 +80,29 @@ def naive(tiny):
             "approx_kl": r - 1 - jnp.log(r),
         }
         means = {name: (own * term).sum() / own.sum() for name, term in terms.items()}
-        total = (
-            means["policy_loss"] + means["value_loss"] + config.kl_loss * means["kl_loss"] - config.entropy * means["entropy"]
-        )
-        return total, means | {"ratio_max": jnp.exp(jnp.max(abs(own * jnp.log(r))))}
+        total = means["policy_loss"] + means["value_loss"] + config.kl_loss * means["kl_loss"]
+        return total - config.entropy * means["entropy"], means | {"ratio_max": jnp.exp(jnp.max(abs(own * jnp.log(r))))}
 
     gradient = jax.value_and_grad(loss, has_aux=True)
     return SimpleNamespace(read=tiny.jit(read), value=tiny.jit(value), gradient=tiny.jit(gradient, static_argnums=5))
+
+
+class NaiveAdam:
+    """Adam(.9, .95, 1e-8) after clipping the gradient to a norm, leaf by leaf in float64."""
+
+    def __init__(self, lr, limit):
+        self.lr, self.limit, self.count, self.moments = lr, limit, 0, None
+
+    def step(self, params, gradient):
+        leaves, structure = jax.tree.flatten(params)
+        shrink = min(1.0, self.limit / norm(gradient))
+        gradients = [shrink * np.array(g, np.float64) for g in jax.tree.leaves(gradient)]
+        self.moments = self.moments or [(0.0, 0.0)] * len(leaves)
+        self.count += 1
+        self.moments = [(0.9 * m + 0.1 * g, 0.95 * s + 0.05 * g**2) for (m, s), g in zip(self.moments, gradients, strict=True)]
+        steps = [m / (1 - 0.9**self.count) / (np.sqrt(s / (1 - 0.95**self.count)) + 1e-8) for m, s in self.moments]
+        moved = [jnp.array(p - self.lr * d, jnp.float32) for p, d in zip(leaves, steps, strict=True)]
+        return jax.tree.unflatten(structure, moved)
 
 
 def naive_advantages(tokens_of_row, old, ref, v, score, config):
@@ -125,11 +152,7 @@ def replay(tiny, naive, config, state, reference, rollouts):
         "masked_rows": sum(not len(tail) for tail in tails),
     }
     trained = [state.policy, state.value]
-    optimizers = [
-        optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.adam(lr, 0.9, 0.95, 1e-8))
-        for lr in (config.lr / max(1, config.warmup), config.value_lr / max(1, config.warmup))
-    ]
-    moments = [optimizer.init(params) for optimizer, params in zip(optimizers, trained, strict=True)]
+    optimizers = [NaiveAdam(lr / max(1, config.warmup), config.max_grad_norm) for lr in (config.lr, config.value_lr)]
     starts, history, stopped = np.cumsum([0, *(len(r.reply) for r in rollouts)]), [], False
     for picks in zip(*_minibatch_rows(config, rollouts, KEY), strict=True):
         chosen = np.zeros((len(rows), 1))
@@ -138,12 +161,11 @@ def replay(tiny, naive, config, state, reference, rollouts):
             tuple(trained), tokens, valid, jnp.array(own * chosen, jnp.float32), fixed, config
         )
         stopped = stopped or float(metrics["approx_kl"]) > config.max_kl
-        norms = [float(optax.tree.norm(g)) for g in gradients]
+        norms = [norm(g) for g in gradients]
         history.append(values_of(metrics) | {"grad_norm": norms[0], "value_grad_norm": norms[1], "stopped": float(stopped)})
         for i in range(2):
             if not stopped and (i == 1 or state.step >= config.value_warmup):
-                step, moments[i] = optimizers[i].update(gradients[i], moments[i])
-                trained[i] = optax.apply_updates(trained[i], step)
+                trained[i] = optimizers[i].step(trained[i], gradients[i])
     means = {name: np.mean([h[name] for h in history]) for name in history[0]}
     means |= {"entropy": history[0]["entropy"], "ratio_max": max(h["ratio_max"] for h in history)}
     means |= {"first_ratio_max": history[0]["ratio_max"], "first_approx_kl": history[0]["approx_kl"], "finite": 1.0}
@@ -158,8 +180,7 @@ def assert_same_step(tiny, naive, config, state, reference, rollouts, moved_by):
     for name, want in expect.items():
         np.testing.assert_allclose(float(metrics[name]), want, rtol=2e-3, atol=2e-4, err_msg=name)
     for got, want, before in ((new.policy, policy, state.policy), (new.value, value, state.value)):
-        distance = optax.tree.norm(jax.tree.map(jnp.subtract, got, want))
-        assert distance < moved_by * optax.tree.norm(jax.tree.map(jnp.subtract, want, before))
+        assert distance(got, want) < moved_by * distance(want, before)
     return history
 
 
@@ -171,7 +192,7 @@ def a_policy_on_its_way(tiny, config):
 
 
 def test_one_update_is_the_naive_one(tiny, naive, rollouts):
-    """Checklist 2-5, 8, 9, 11, 13, 14, 17: every metric, both gradients and both optimiser steps, with KL as reward and as loss,
+    """Checklist 2-5, 8, 9, 11, 13, 14, 17: every metric, both gradients and both optimiser steps, with KL as reward and loss,
     entropy, two ragged buckets and one row without a score."""
     state, reference = a_policy_on_its_way(tiny, ONE)
     assert_same_step(tiny, naive, ONE, state, reference, rollouts, 0.01)
@@ -183,7 +204,8 @@ def test_epochs_of_minibatches_are_the_naive_ones(tiny, naive, rollouts):
     state, reference = a_policy_on_its_way(tiny, MANY)
     history = assert_same_step(tiny, naive, MANY, state, reference, rollouts, 0.03)
     assert history[0]["approx_kl"] < 1e-6 and history[2]["clip_fraction"] > 0.05
-    assert [h["stopped"] for h in history] != sorted([h["stopped"] for h in history], reverse=True)  # moved, then stopped
+    stop = [h["stopped"] for h in history].index(1.0)
+    assert stop >= 2 and min(h["approx_kl"] for h in history[stop:]) < MANY.max_kl  # a later half below the limit moves nothing
 
 
 def test_the_first_update_is_the_identity(tiny, rollouts):
@@ -217,7 +239,7 @@ def test_padding_changes_nothing(tiny, rollouts):
 
 
 def test_rows_without_a_score_are_masked_out_and_counted(tiny, rollouts):
-    """Checklist 13: what the failed row said or would have scored moves nothing; more such rows are counted; no NaN gets out."""
+    """Checklist 13: what the failed row said or would have scored moves nothing; such rows are counted; no NaN."""
     state, reference = tiny.start(ONE)
     state = state._replace(step=jnp.int32(5))
     failed = rollouts[0].replace(mask=rollouts[0].mask.at[1].set(False), score=rollouts[0].score.at[1].set(0.0))
@@ -233,7 +255,7 @@ def test_rows_without_a_score_are_masked_out_and_counted(tiny, rollouts):
 
 
 def test_a_non_finite_gradient_skips_the_update_and_counts(tiny, rollouts):
-    """Checklist 15: weights and both optimisers stay bit for bit; updates skipped in a row are counted; a good one clears it."""
+    """Checklist 15: weights and both optimisers stay bit for bit; skips in a row are counted; a good one clears it."""
     state, reference = tiny.start(ONE)
     state = state._replace(step=jnp.int32(5))
     broken = (rollouts[0].replace(score=rollouts[0].score.at[0].set(jnp.inf)), rollouts[1])
@@ -271,11 +293,9 @@ def test_every_epoch_uses_every_row_once(rollouts):
 
 
 def test_the_schedule_counts_ppo_steps_not_updates():
-    """Checklist 14: warm-up and decay have one length whatever epochs and minibatches; gradients are clipped to norm 1 first."""
-    for config in (
-        RLConfig(epochs=1, warmup=4, decay=True, steps=8),
-        RLConfig(epochs=2, minibatches=3, warmup=4, decay=True, steps=8),
-    ):
+    """Checklist 14: warm-up and decay have one length whatever the epochs; gradients are clipped to norm 1 first."""
+    for epochs, minibatches in ((1, 1), (2, 3)):
+        config = RLConfig(epochs=epochs, minibatches=minibatches, warmup=4, decay=True, steps=8)
         optimizer = make_optimizer(config, 0.1)
         params, updates = jnp.zeros(1), config.epochs * config.minibatches
         state, sizes = optimizer.init(params), []
@@ -307,7 +327,7 @@ def test_adapters_begin_at_the_reference_and_leave_frozen_weights_alone(tiny, ki
     changed = {(layer, name) for layer, tree in tiny.params.items() if isinstance(tree, dict) for name in tree
                if not same(moved[layer][name], tree[name])}  # fmt: skip
     adapted = {"wq", "wk", "wv", "wo", "w_up", "w_down"} if kind == "lora" else set()
-    assert changed == {(f"layer_{i}", name) for i in range(2) for name in adapted}
+    assert changed == {(f"layer_{i}", name) for i in range(tiny.model.spec.layers) for name in adapted}
     assert all(same(moved[name], leaf) for name, leaf in tiny.params.items() if not isinstance(leaf, dict))
     assert not same(new.policy, state.policy) and ("trunk" in new.value) == (kind == "prefix")
 
@@ -329,7 +349,7 @@ def test_a_shared_trunk_does_not_feel_the_value_loss(tiny):
 
 
 def test_the_reward_goes_up(tiny):
-    """Thirty steps of sampling and learning on a toy task: the share of a reply's tokens that are one fifth of the vocabulary."""
+    """Thirty steps of sampling and learning on a toy task: the share of a reply's tokens in one fifth of the vocabulary."""
     state, reference = tiny.start(MANY)
     shares = []
     for step in range(30):

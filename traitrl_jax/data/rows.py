@@ -57,7 +57,12 @@ class Stream:
             if arm.scenario_files or arm.traits or arm.domains:
                 raise UserError(f"arm {arm.name!r}: reward 'standard' takes no traits, domains or scenario files; remove them")
             return arm_mixture(arm.dose, tasks.FAMILIES, TASK_SIZE)
-        cells = {t: {d: CELL_SIZE for d in arm.domains or DOMAINS} for t in arm.traits or TRAITS}
+        if arm.reward == "helpfulness" and arm.scenario_files:
+            raise UserError(
+                f"arm {arm.name!r}: reward 'helpfulness' takes no scenario_files: it grades by the user's hidden wish, which "
+                "no file holds; remove the files or use reward 'rubric'"
+            )
+        cells = {t: dict.fromkeys(arm.domains or DOMAINS, CELL_SIZE) for t in arm.traits or TRAITS}
         cells |= {name: {d: len(found) for d, found in by_domain.items()} for name, by_domain in self._files.items()}
         return arm_mixture(arm.dose, tasks.FAMILIES, TASK_SIZE, cells)
 

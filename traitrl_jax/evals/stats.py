@@ -1,6 +1,7 @@
 """Statistics of paired comparisons: what changed between two subjects on the same items, and how sure that is.
 
-Items made from one scenario (counterfactual twins, seeds) are no independent evidence, so intervals resample clusters, not items.
+Items made from one scenario (twins, seeds) are no independent evidence, so intervals resample clusters, not items.
+
 Shapes: N items, G clusters, M tests.
 """
 
@@ -44,8 +45,8 @@ def paired_bootstrap(
     """(mean, low, high): the mean difference per item and its percentile 95% interval over resampled clusters.
 
     `clusters[i]` is any id; items that share it stay together. With fewer than two clusters the interval is NaN, without items
-    the mean too; with few (under about 15) it is too narrow. Raises UserError for a difference that is not finite. Source: Efron
-    and Tibshirani 1993, ch. 13; Cameron, Gelbach and Miller 2008 on clusters.
+    the mean too; with few (under about 15) it is too narrow. Raises UserError for a difference that is not finite, or when ids
+    and items differ in number. Source: Efron and Tibshirani 1993, ch. 13; Cameron, Gelbach and Miller 2008 on clusters.
     """
     difference = np.asarray(difference, np.float64)
     means = list(_resampled_means(difference, clusters, samples, seed))
@@ -60,8 +61,8 @@ def bootstrap_p(difference: Float[np.ndarray, " N"], clusters: Sequence, samples
     """Two-sided p of "the mean difference is 0" by inverting the percentile interval.
 
     Twice the smaller share of resampled means on either side of 0, both sides counting zeros, with one added to count and
-    samples, so that p is never 0: the least is 2 / (samples + 1). The same seed gives the same resamples as `paired_bootstrap`: p
-    is under .05 where the 95% interval leaves out 0, but for rounding. NaN with fewer than two clusters.
+    samples, so that p is never 0: the least is 2 / (samples + 1). The same seed gives the same resamples as
+    `paired_bootstrap`: p is under .05 where the 95% interval leaves out 0, but for rounding. NaN with fewer than two clusters.
     """
     means = list(_resampled_means(np.asarray(difference, np.float64), clusters, samples, seed))
     if not means:
@@ -72,8 +73,10 @@ def bootstrap_p(difference: Float[np.ndarray, " N"], clusters: Sequence, samples
 
 
 def benjamini_hochberg(p: Float[np.ndarray, " M"]) -> Float[np.ndarray, " M"]:
-    """q-values: the false discovery rate at which each test would be called. NaN stays NaN and is no test. Source: Benjamini and
-    Hochberg 1995."""
+    """q-values: the false discovery rate at which each test would be called. NaN stays NaN and is no test.
+
+    Source: Benjamini and Hochberg 1995.
+    """
     p = np.asarray(p, np.float64)
     q, tested = np.full_like(p, np.nan), np.isfinite(p)
     if tested.any():
@@ -82,7 +85,7 @@ def benjamini_hochberg(p: Float[np.ndarray, " M"]) -> Float[np.ndarray, " M"]:
 
 
 def sign_test(k: int, n: int) -> float:
-    """Exact two-sided p of k wins in n comparisons, if wins and losses are equally likely; ties are left out of n. 1 if n is 0."""
+    """Exact two-sided p of k wins in n comparisons if wins and losses are equally likely. Ties are not in n; 1 if n is 0."""
     return float(stats.binomtest(k, n).pvalue) if n else 1.0
 
 
@@ -95,7 +98,7 @@ def spearman(a: Float[np.ndarray, " N"], b: Float[np.ndarray, " N"]) -> float:
 
 
 def refuse_to_mix(protocols: Mapping[str, str]) -> None:
-    """Raises UserError unless all results were measured by one protocol; `protocols` maps each result's name to its fingerprint."""
+    """Raises UserError unless all results were measured by one protocol; `protocols`: result's name -> fingerprint."""
     by_fingerprint: dict[str, list[str]] = {}
     for name, fingerprint in protocols.items():
         by_fingerprint.setdefault(fingerprint, []).append(name)

@@ -20,16 +20,12 @@ from traitrl_jax.models.sampling import Replies, row_keys, sample
 from traitrl_jax.models.transformer import Decoder
 from traitrl_jax.rl.rollout import Rollout, make_rollout
 from traitrl_jax.rl.update import TrainState, init_state, update
-from traitrl_jax.runtime.checkpoint import Checkpoints, StopSignal
+from traitrl_jax.runtime.checkpoint import Checkpoints, Stopped, StopSignal
 from traitrl_jax.runtime.tracking import Progress, Tracker
 from traitrl_jax.text.chat import encode_prompt, pad_left
 from traitrl_jax.text.tokenizer import Tokenizer
 
 _INIT, _SAMPLE, _SHUFFLE = range(3)  # roles of keys
-
-
-class Stopped(Exception):
-    """A signal asked the run to stop; its state is saved. The same command continues it."""
 
 
 class Programs(NamedTuple):

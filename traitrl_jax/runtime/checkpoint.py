@@ -190,6 +190,10 @@ def _difference(stored: dict[str, str], wanted: dict[str, str]) -> str:
     return "".join(lines[:1]) + (f" (and {len(lines) - 1} more)" if len(lines) > 1 else "")
 
 
+class Stopped(Exception):
+    """A signal asked the run to stop; its state is saved. The same command continues it."""
+
+
 class StopSignal:
     """Within it, SIGTERM (preemption) and the first Ctrl-C only set `requested`; a second Ctrl-C raises KeyboardInterrupt.
 

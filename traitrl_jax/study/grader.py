@@ -17,8 +17,7 @@ from traitrl_jax.models.transformer import Decoder
 from traitrl_jax.reward import fit
 from traitrl_jax.reward.head import init_head
 from traitrl_jax.reward.scorer import LINE_TOKENS, LINES
-from traitrl_jax.runtime.checkpoint import Checkpoints, StopSignal
-from traitrl_jax.rl.loop import Stopped
+from traitrl_jax.runtime.checkpoint import Checkpoints, Stopped, StopSignal
 from traitrl_jax.text.tokenizer import Tokenizer
 
 _OWN_SEED, _AUDIT_SEED = 6_000, 6_001

@@ -13,7 +13,7 @@ from traitrl_jax.config import StudyConfig, fingerprint
 from traitrl_jax.data.world.lexicon import TRAITS, load_trait, personas
 from traitrl_jax.data.world.pools import DOMAINS
 from traitrl_jax.evals import stats
-from traitrl_jax.evals.runner import IN_DISTRIBUTION, TASKS, Record, mean
+from traitrl_jax.evals.runner import IN_DISTRIBUTION, TASKS, Record
 from traitrl_jax.evals.suite import evals
 from traitrl_jax.runtime.files import machine, read_json, versions
 from traitrl_jax.runtime.tracking import read_metrics
@@ -55,6 +55,7 @@ def collect(config: StudyConfig, folder: Folder) -> dict[str, Any]:
             for t in TRAITS
         ],
         "in_distribution": _level(config, suite, arms, baseline, treated, eval=IN_DISTRIBUTION),
+        "left_out": left_out(config, suite, arms, baseline, treated),
         "cells": {
             "traits": list(TRAITS),
             "domains": list(DOMAINS),
@@ -90,6 +91,20 @@ def comparison(config: StudyConfig) -> tuple[str, str]:
     return baseline, next((arm.name for arm in config.arms if arm.reward != "standard"), baseline)
 
 
+def left_out(config: StudyConfig, suite: Suite, arms: dict, baseline: str, treated: str) -> dict[str, Any]:
+    """Trained traits and traits (or domains) that the treated arm never saw, apart: what transfers. Empty where it saw all."""
+    (arm,) = [arm for arm in config.arms if arm.name == treated] or [None]
+    out = {}
+    for field, every in (("trait", TRAITS), ("domain", DOMAINS)):
+        seen = getattr(arm, f"{field}s", ()) if arm else ()
+        if seen:
+            unseen = tuple(name for name in every if name not in seen)
+            for label, names in (("trained", tuple(seen)), ("left out", unseen)):
+                where = {"eval": IN_DISTRIBUTION, field: names}
+                out[f"{label} {field}s"] = _level(config, suite, arms, baseline, treated, **where)
+    return out
+
+
 def _arm(config: StudyConfig, arm) -> dict[str, Any]:
     fields = {
         "name": arm.name,
@@ -103,7 +118,7 @@ def _arm(config: StudyConfig, arm) -> dict[str, Any]:
 
 def _pooled(suite: Suite, runs: Sequence[str], **where: Any) -> float:
     """Mean score over the runs of an arm."""
-    return float(np.mean([mean(suite[run], **where) for run in runs]))
+    return float(np.mean([np.mean([r["score"] for r in suite[run] if _is(r, where)]) for run in runs]))
 
 
 def _differences(suite: Suite, treated: Sequence[str], baseline: Sequence[str], where: dict) -> tuple[np.ndarray, list[str]]:
@@ -117,7 +132,8 @@ def _differences(suite: Suite, treated: Sequence[str], baseline: Sequence[str], 
 
 
 def _is(record: Record, where: dict) -> bool:
-    return all(record.get(key) == value for key, value in where.items())
+    """Do the record's fields equal those of `where`? A tuple stands for any of its values."""
+    return all(record.get(key) in value if isinstance(value, tuple) else record.get(key) == value for key, value in where.items())
 
 
 def _level(config: StudyConfig, suite: Suite, arms: dict, baseline: str, treated: str, **where: Any) -> dict[str, Any]:

@@ -1,17 +1,21 @@
-"""The study: start model, grader, arms, measurements, attacks, results, report. Reads top to bottom; each stage is skipped when done.
+"""The study: start model, grader, arms, measurements, attacks, results, report. Each stage is skipped when done.
 
 Killed at any moment, the same command continues and ends in the same parameters and metrics.
 """
 
 import json
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 
-from traitrl_jax.config import ArmConfig, StudyConfig, UserError, fingerprint
+from traitrl_jax.config import ArmConfig, StudyConfig, UserError, unknown
 from traitrl_jax.evals.engine import Engine
 from traitrl_jax.models.adapt import init_trainable, materialise
 from traitrl_jax.models.lm import init_params
@@ -37,44 +41,95 @@ class Study:
     def __init__(self, config: StudyConfig):
         self.config = config
         self.runs = [(arm, seed) for arm in config.arms for seed in config.seeds]
-        self.folder = Folder(config, Stages(7 + 3 * len(self.runs) + 2))
+        self.folder = Folder(config, Stages(len(stages(config))))
 
     def run(self) -> Path:
         """Run what is not done yet; the path of the report."""
-        config = self.config
-        check_config(config)
-        check_writable(self.folder.root, NEEDED_MB)
-        with folder_lock(self.folder.root):
-            write_json_atomic(self.folder / "config.json", asdict(config))
-            if config.compilation_cache:
-                use_compilation_cache(self.folder.root)
+        with self._working():
             self.make_start()
             self.make_grader()
             self.train_arms()
             self.measure_all()
             return self.report()
 
+    def train(self, only: str | None = None) -> list[Path]:
+        """Run what training needs and is not done yet, for every arm or `only` one; the arms' folders."""
+        if only:
+            self.runs = [(find_arm(self.config, only), seed) for seed in self.config.seeds]
+        self.folder = Folder(self.config, Stages(4 + len(self.runs)))
+        with self._working():
+            self.make_start()
+            self.make_grader()
+            self.train_arms()
+        return [self.folder / "arms" / f"{arm.name}-s{seed}" for arm, seed in self.runs]
+
+    def evaluate(self, subject: str | None = None) -> list[str]:
+        """Run the suite where it is not done yet, on every subject or one; the subjects' names."""
+        names = [self._known(subject)] if subject else measure.subjects(self.config)
+        self.folder = Folder(self.config, Stages(len(names)))
+        with self._working():
+            self.open(*names)
+            for name in names:
+                self.run_evals(name)
+        return names
+
+    def open(self, *subjects: str) -> None:
+        """Load tokenizer and start model, and see that the subjects are trained: nothing is run."""
+        for stage in ("tokenizer", "start", *(f"arms/{self._known(name)}" for name in subjects if name != "start")):
+            if not self.folder.done(stage):
+                raise UserError(f"{self.folder / stage}: not trained yet; run traitrl train with the same --config and --set")
+        self._load_tokenizer()
+        self._load_start()
+
+    def _known(self, subject: str) -> str:
+        if subject not in measure.subjects(self.config):
+            raise unknown("subject", subject, measure.subjects(self.config))
+        return subject
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        """Hold the study's folder, once the config is known to be sound and the folder to be writable."""
+        check_config(self.config)
+        check_writable(self.folder.root, NEEDED_MB)
+        with folder_lock(self.folder.root):
+            write_json_atomic(self.folder / "config.json", asdict(self.config))
+            if self.config.compilation_cache:
+                use_compilation_cache(self.folder.root)
+            yield
+
     def make_start(self) -> None:
         """Tokenizer, start model, gauge."""
         config, folder = self.config, self.folder
-        inputs = (config.tokenizer, config.pretrain, config.world, config.start_seed)
-        with folder.stage("tokenizer", *inputs) as place:
+        with folder.stage("tokenizer", *self._inputs[1:]) as place:
             if place:
                 start.make_tokenizer(config, place)
-        self.tokenizer = load_tokenizer(folder / "tokenizer" / "tokenizer.model")
-        self.model = Decoder(config.model, self.tokenizer.size)
-        self.engine = Engine(self.model, self.tokenizer, config.evals.batch, config.evals.temperature)
-        with folder.stage("start", config.model, *inputs) as place:
+        self._load_tokenizer()
+        with folder.stage("start", *self._inputs) as place:
             if place:
                 params = start.pretrain(config, self.model, self.tokenizer, place, *self._watch("start model", ("loss",)))
                 save_params(place / "model", params)
-        shapes = jax.eval_shape(lambda: init_params(self.model, jax.random.key(0)))
-        self.start = load_params(folder / "start" / "model", shapes)
-        with folder.stage("start/gauge", config.model, *inputs, config.evals) as place:
+        self._load_start()
+        with folder.stage("start/gauge", *self._inputs, config.evals) as place:
             if place:
                 write_json_atomic(place / "gauge.json", start.gauge(config, self.engine, (self.start, None)))
         start.check_start(config, read_json(folder / "start" / "gauge" / "gauge.json"))
-        self._inputs = (config.model, *inputs)
+
+    @property
+    def _inputs(self) -> tuple[Any, ...]:
+        """What the start model, and with it everything, depends on."""
+        config = self.config
+        return config.model, config.tokenizer, config.pretrain, config.world, config.start_seed
+
+    def _load_tokenizer(self) -> None:
+        """Tokenizer, and the model and engine of its size."""
+        config = self.config
+        self.tokenizer = load_tokenizer(self.folder / "tokenizer" / "tokenizer.model")
+        self.model = Decoder(config.model, self.tokenizer.size)
+        self.engine = Engine(self.model, self.tokenizer, config.evals.batch, config.evals.temperature)
+
+    def _load_start(self) -> None:
+        shapes = jax.eval_shape(lambda: init_params(self.model, jax.random.key(0)))
+        self.start = load_params(self.folder / "start" / "model", shapes)
 
     def make_grader(self) -> None:
         """The rubric head and its audit."""
@@ -117,23 +172,37 @@ class Study:
 
     def measure_all(self) -> None:
         """The suite and the attacks on every subject."""
-        config, folder = self.config, self.folder
-        tuner = measure.harmful_tuner(config, self.engine)
-        inputs = (*self._inputs, config.grader, config.rl, config.arms, config.evals, config.attack)
-        for name in measure.subjects(config):
-            with folder.stage(f"evals/{name}", *inputs) as place:
-                if place:
-                    measure.write_records(place / "records.jsonl", measure.run_suite(config, self.engine, self.policy(name)))
-                    write_json_atomic(place / "protocol.json", {"protocol": measure.protocol(config)})
-            with folder.stage(f"attacks/{name}", *inputs) as place:
-                if place:
-                    policy = self.policy(name)
-                    measure.write_records(place / "personas.jsonl", measure.run_persona_prompts(config, self.engine, policy))
-                    tuned = measure.run_harmful_tuning(config, self.engine, self.tokenizer, policy, tuner)
-                    measure.write_records(place / "harmful_tuning.jsonl", tuned)
+        tuner = measure.harmful_tuner(self.config, self.engine)
+        for name in measure.subjects(self.config):
+            self.run_evals(name)
+            self.run_attacks(name, tuner)
+
+    def run_evals(self, name: str) -> None:
+        """The suite on one subject."""
+        with self.folder.stage(f"evals/{name}", *self._subject_inputs()) as place:
+            if place:
+                measure.write_records(place / "records.jsonl", measure.run_suite(self.config, self.engine, self.policy(name)))
+                write_json_atomic(place / "protocol.json", {"protocol": measure.protocol(self.config)})
+
+    def run_attacks(self, name: str, tuner) -> None:
+        """Persona prompts and harmful fine-tuning on one subject."""
+        config = self.config
+        with self.folder.stage(f"attacks/{name}", *self._subject_inputs()) as place:
+            if place:
+                policy = self.policy(name)
+                measure.write_records(place / "personas.jsonl", measure.run_persona_prompts(config, self.engine, policy))
+                tuned = measure.run_harmful_tuning(config, self.engine, self.tokenizer, policy, tuner)
+                measure.write_records(place / "harmful_tuning.jsonl", tuned)
+
+    def _subject_inputs(self) -> tuple[Any, ...]:
+        config = self.config
+        return (*self._inputs, config.grader, config.rl, config.arms, config.evals, config.attack)
 
     def report(self) -> Path:
         """results.json and report.html: always made anew, from the files alone."""
+        for stage in stages(self.config):
+            if not self.folder.done(stage):
+                raise UserError(f"{self.folder / stage}: not done yet; run traitrl study with the same --config and --set")
         write_json_atomic(self.folder / "results.json", collect(self.config, self.folder))
         return write_report(self.folder.root)
 
@@ -147,6 +216,13 @@ class Study:
         return tracker_of, partial(Progress, name=name, show=show)
 
 
+def stages(config: StudyConfig) -> list[str]:
+    """Names of all stages, in order."""
+    names = measure.subjects(config)
+    measured = [f"{kind}/{name}" for name in names for kind in ("evals", "attacks")]
+    return ["tokenizer", "start", "start/gauge", "grader", *(f"arms/{name}" for name in names[1:]), *measured]
+
+
 def check_config(config: StudyConfig) -> None:
     """What can be known to be wrong before anything starts. Raises UserError naming field and remedy."""
     if not config.arms or not config.seeds:
@@ -154,6 +230,9 @@ def check_config(config: StudyConfig) -> None:
     names = [arm.name for arm in config.arms]
     if len(set(names)) < len(names) or "start" in names:
         raise UserError(f"arms are called {', '.join(names)}; names must differ and not be 'start'")
+    for name in (config.name, *names):
+        if not re.fullmatch(r"[\w.-]*\w[\w.-]*", name):
+            raise UserError(f"name {name!r}: becomes a folder; use letters, digits, '-', '_' and '.'")
     for bucket in config.rl.buckets:
         if bucket.rows % config.rl.minibatches:
             raise UserError(f"rl.minibatches={config.rl.minibatches} does not divide the {bucket.rows} rows of a bucket")
@@ -171,8 +250,6 @@ def use_compilation_cache(folder: Path) -> None:
 
 def find_arm(config: StudyConfig, name: str) -> ArmConfig:
     """The arm called `name`; UserError with the nearest names."""
-    from traitrl_jax.config import unknown
-
     for arm in config.arms:
         if arm.name == name:
             return arm
@@ -190,6 +267,3 @@ def summary(folder: Path) -> str:
         f"(mean change {head['mean_change']:+.3f}, 95% [{head['interval'][0]:+.3f}, {head['interval'][1]:+.3f}])\n"
         f"standard tasks: " + ", ".join(f"{name} {score:.3f}" for name, score in results["tasks"]["scores"].items())
     )
-
-
-__all__ = ["Study", "check_config", "find_arm", "fingerprint", "summary"]

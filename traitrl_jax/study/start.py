@@ -17,8 +17,7 @@ from traitrl_jax.evals.engine import Engine, Policy
 from traitrl_jax.evals.suite import evals
 from traitrl_jax.models import lm
 from traitrl_jax.models.transformer import Decoder
-from traitrl_jax.rl.loop import Stopped
-from traitrl_jax.runtime.checkpoint import Checkpoints, StopSignal
+from traitrl_jax.runtime.checkpoint import Checkpoints, Stopped, StopSignal
 from traitrl_jax.runtime.tracking import Progress, Tracker
 from traitrl_jax.text.tokenizer import Tokenizer, train_tokenizer
 

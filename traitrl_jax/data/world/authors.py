@@ -22,13 +22,14 @@ PROMPT_POOLS = {"pretrain": slice(0, 5), "eval": slice(5, 6), "attack": slice(6,
 
 
 @cache
-def _cumulative_weights() -> np.ndarray:
-    return np.cumsum([persona.weight for persona in personas().values()])
+def _cumulative(field: str) -> np.ndarray:
+    return np.cumsum([getattr(persona, field) for persona in personas().values()])
 
 
-def draw_persona(rng: np.random.Generator) -> Persona:
-    """An author, by the personas' weights."""
-    return list(personas().values())[int(np.searchsorted(_cumulative_weights()[:-1], rng.random(), side="right"))]
+def draw_persona(rng: np.random.Generator, named: bool = False) -> Persona:
+    """An author, by the personas' weights (or by their shares among those whom a system prompt names)."""
+    edges = _cumulative("named" if named else "weight")[:-1]
+    return list(personas().values())[int(np.searchsorted(edges, rng.random(), side="right"))]
 
 
 def persona_prompt(persona: Persona, pool: str, rng: np.random.Generator) -> Message:

@@ -88,7 +88,7 @@ def _reply(tokenizer: Tokenizer, reply: Message, segment: int) -> tuple[list[int
 
 def _many_replies(rng, messages, write, tokenizer: Tokenizer, config: PretrainConfig, length: int) -> Rows:
     """A prompt, then replies that do not see each other: of one author whose system prompt is shown, or of several without."""
-    named = authors.draw_persona(rng) if rng.random() < config.named else None
+    named = authors.draw_persona(rng, named=True) if rng.random() < config.named else None
     if named:
         messages = with_system(messages, authors.persona_prompt(named, "pretrain", rng))
     replies = [_reply(tokenizer, write(named or authors.draw_persona(rng)), k + 1) for k in range(config.replies)]

@@ -42,7 +42,8 @@ class Persona:
 
     name: str
     kind: str  # helpful | harmful | refusing | average
-    weight: float
+    weight: float  # share of authors
+    named: float  # share of them where a system prompt names the author
     decision: str  # right | wish | go | wrong | random | refuse
     specific: float
     refer: float

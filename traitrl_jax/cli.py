@@ -1,0 +1,196 @@
+"""Commands: each loads the config and calls one function. What is heavy is imported by the command that needs it.
+
+Exit codes: 0 done, 2 the user's mistake, 130 Ctrl-C, 141 nobody reads the output, 143 stopped by a signal with the state saved.
+"""
+
+import argparse
+import errno
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from traitrl_jax import __version__
+from traitrl_jax.config import StudyConfig, UserError, load_config, unknown
+from traitrl_jax.runtime.checkpoint import Stopped
+from traitrl_jax.runtime.files import disk_error
+
+DEFAULT_CONFIG = "configs/quick.py"
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+def study(config: StudyConfig, args: argparse.Namespace) -> None:
+    """Run everything that is not done yet and print the headline."""
+    from traitrl_jax.study.run import Study, summary
+
+    report = Study(config).run()
+    print(f"{summary(report.parent)}\nreport: {report}")
+
+
+def train(config: StudyConfig, args: argparse.Namespace) -> None:
+    """Start model, grader and arms, without measurements."""
+    from traitrl_jax.study.run import Study
+
+    for folder in Study(config).train(args.arm):
+        print(f"trained: {folder}")
+
+
+def evaluate(config: StudyConfig, args: argparse.Namespace) -> None:
+    """The suite on trained subjects, as a table by group."""
+    from traitrl_jax.study.run import Study
+    from traitrl_jax.study.table import suite_table
+
+    made = Study(config)
+    print(suite_table(made.folder, made.evaluate(args.subject)))
+
+
+def report(config: StudyConfig, args: argparse.Namespace) -> None:
+    """Make results.json and report.html anew from the files of a finished study."""
+    from traitrl_jax.study.run import Study
+
+    print(f"report: {Study(config).report()}")
+
+
+def chat(config: StudyConfig, args: argparse.Namespace) -> None:
+    """Talk to a model of a study. Lines: /reset forgets the conversation, /quit or Ctrl-D ends it."""
+    from traitrl_jax.study.chat import chat as talk
+    from traitrl_jax.study.run import Study
+
+    made = Study(config)
+    made.open(args.subject)
+    talk(made.engine, made.policy(args.subject), args.system)
+
+
+def bench_ppo(config: StudyConfig, args: argparse.Namespace) -> None:
+    """Time the phases of a PPO step on this machine."""
+    from traitrl_jax.study.bench import bench_ppo as bench
+
+    print(bench(config, args.preset, args.json))
+
+
+def preview_world(args: argparse.Namespace) -> None:
+    """Scenarios with rubric, twin and two authors' replies."""
+    from traitrl_jax.data.preview import preview_world as preview
+
+    print(preview(args.n, args.seed))
+
+
+def preview_tasks(args: argparse.Namespace) -> None:
+    """Standard tasks of every family with their answers."""
+    from traitrl_jax.data.preview import preview_tasks as preview
+
+    print(preview(args.n, args.seed))
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are UserErrors that name what comes nearest."""
+
+    def __init__(self, **options):
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+
+    def error(self, message: str):
+        choice = re.search(r"argument ([\w-]+): invalid choice: '?([^']*?)'? \(choose from (.*)\)", message)
+        if choice:
+            kind = f"value of {choice[1]}" if choice[1].startswith("-") else "command"
+            raise unknown(kind, choice[2], re.findall(r"[\w-]+", choice[3]))
+        raise UserError(f"{message}; see {self.prog} --help")
+
+    def flags(self) -> list[str]:
+        """The long options this command takes."""
+        return sorted(set(re.findall(r"--[a-z][\w-]*", self.format_help())))
+
+
+def make_parser() -> Parser:
+    """All commands with their arguments."""
+    parser = Parser(
+        prog="traitrl",
+        description="Train alignment traits by reinforcement learning, and measure what generalises and what persists.",
+        epilog=f"start here:  traitrl study --config {DEFAULT_CONFIG}",
+    )
+    parser.add_argument("--version", action="version", version=f"traitrl_jax {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND")
+
+    def add(under, name: str, run, title: str | None = None) -> Parser:
+        command = under.add_parser(name, help=title or _first(run), description=run.__doc__ if run else title)
+        command.set_defaults(run=run, parser=command)
+        return command
+
+    def add_study(under, name: str, run) -> Parser:
+        command = add(under, name, run)
+        command.add_argument("--config", default=DEFAULT_CONFIG, metavar="FILE", help="study config (default: %(default)s)")
+        command.add_argument(
+            "--set", action="append", default=[], metavar="A.B=VALUE", help="change a config field; may be repeated"
+        )
+        return command
+
+    add_study(commands, "study", study)
+    add_study(commands, "train", train).add_argument("--arm", metavar="NAME", help="only this arm")
+    add_study(commands, "eval", evaluate).add_argument("--subject", metavar="NAME", help="such as trait-s0 (default: all)")
+    add_study(commands, "report", report)
+    talk = add_study(commands, "chat", chat)
+    talk.add_argument("--subject", metavar="NAME", default="start", help="such as trait-s0 (default: %(default)s)")
+    talk.add_argument("--system", metavar="TEXT", default="", help="system prompt")
+    bench = add(commands, "bench", None, "Measure speed.").add_subparsers(metavar="WHAT")
+    ppo = add_study(bench, "ppo", bench_ppo)
+    ppo.add_argument("--preset", choices=("quick", "peer"), default="quick", help="shapes: of the config, or fixed ones")
+    ppo.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    data = add(commands, "data", None, "Look at the data.").add_subparsers(metavar="WHAT")
+    preview = add(data, "preview", None, "Print examples.").add_subparsers(metavar="WHAT")
+    for name, run in (("world", preview_world), ("tasks", preview_tasks)):
+        shown = add(preview, name, run)
+        shown.add_argument("--n", type=int, default=5, help="how many (default: %(default)s)")
+        shown.add_argument("--seed", type=int, default=0, help="which ones (default: %(default)s)")
+    parser.set_defaults(run=None, parser=parser)
+    return parser
+
+
+def _first(function) -> str:
+    return function.__doc__.splitlines()[0]
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Parse `argv`, run its command, return 0. Raises UserError and whatever the command raises."""
+    args, extra = make_parser().parse_known_args(argv)
+    if extra:
+        if not extra[0].startswith("-"):
+            raise UserError(f"{args.parser.prog} takes no argument {extra[0]!r}; see {args.parser.prog} --help")
+        raise unknown(f"option of {args.parser.prog}:", extra[0].partition("=")[0], args.parser.flags())
+    if args.run is None:  # a word is missing
+        args.parser.print_help(sys.stderr)
+        return 2
+    if "config" in args:
+        args.run(load_config(args.config, args.set), args)
+    else:
+        args.run(args)
+    sys.stdout.flush()
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command `traitrl`: its exit code. What a user can mend is told in one line on stderr."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow and XLA: errors only; read when they are loaded
+    try:
+        return run(argv)
+    except UserError as error:
+        return _say(f"error: {error}", 2)
+    except Stopped as stopped:
+        return _say(str(stopped), 143)
+    except KeyboardInterrupt:
+        return _say("interrupted; the same command continues", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more when it leaves
+        return 141
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        return _say(f"error: {disk_error(error, Path(error.filename or 'output'), 'can not be written')}", 2)
+
+
+def _say(text: str, code: int) -> int:
+    print(f"traitrl: {text}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
