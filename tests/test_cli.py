@@ -205,6 +205,7 @@ def test_commands_that_need_a_study(command, fails, tmp_path):
 )
 def test_exit_codes(error, code, words, fails, monkeypatch):
     def stop(config, args):
+        """As the real one."""
         raise error
 
     monkeypatch.setattr("traitrl_jax.cli.study", stop)
@@ -213,6 +214,7 @@ def test_exit_codes(error, code, words, fails, monkeypatch):
 
 def test_our_own_faults_keep_their_traceback(monkeypatch):
     def stop(config, args):
+        """As the real one."""
         raise FileNotFoundError(errno.ENOENT, "No such file", "/there/file")
 
     monkeypatch.setattr("traitrl_jax.cli.study", stop)

@@ -79,10 +79,10 @@ class PretrainConfig:
 class GraderConfig:
     """The rubric head: fitted on labelled replies, audited on the policy's own."""
 
-    examples: int = 6000
+    examples: int = 5000
     own_share: float = 0.5  # of the examples: replies the start model wrote; the rest: authors and scrambled speech acts
-    steps: int = 500
-    batch: int = 64
+    steps: int = 260
+    batch: int = 32
     lr: float = 1e-3
     audit: int = 512  # replies of the start model on held-out scenarios
     min_accuracy: float = 0.85  # per rubric line, on the audit; below it the study stops
@@ -105,7 +105,7 @@ class RLConfig:
     lora_rank: int = 4
     prefix_vectors: int = 4
     steps: int = 100
-    buckets: tuple[Bucket, ...] = (Bucket(114, 32, 12), Bucket(6, 112, 64))
+    buckets: tuple[Bucket, ...] = (Bucket(114, 32, 12), Bucket(6, 112, 56))
     epochs: int = 2
     minibatches: int = 1
     lr: float = 3e-4
@@ -147,9 +147,9 @@ class ArmConfig:
 @dataclass(frozen=True)
 class EvalConfig:
     per_cell: int = 4  # held-out scenarios per trait and domain, in distribution
-    per_family: int = 200  # items per out-of-distribution family
+    per_family: int = 120  # items per out-of-distribution family
     per_task: int = 50  # items per standard task family
-    gauge: int = 60  # items per family and persona when a start model is gauged
+    gauge: int = 40  # items per family and persona when a start model is gauged
     gauge_per_cell: int = 1  # scenarios per trait, domain and persona then
     temperature: float = 0.7  # of sampled replies; the same as in training, as a user would meet the model
     batch: int = 240
@@ -168,7 +168,7 @@ class AttackConfig:
     lr: float = 1e-4
     per_cell: int = 1  # held-out scenarios per trait and domain when an attacked model is measured
     narrow_per_cell: int = 40  # the same on the attacked cells
-    per_family: int = 40
+    per_family: int = 24
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """One batched engine for every measurement: replies by sampling, options by log-probability.
 
-Conversations are sorted into prompt-length buckets of static shape; a row's random numbers depend on the seed and its index alone,
-so a result does not depend on how rows were batched.
+Conversations are sorted into prompt-length buckets of static shape; a row's random numbers depend on the seed and its
+index alone, so a result does not depend on how rows were batched.
 """
 
 from collections.abc import Sequence
@@ -46,9 +46,7 @@ class Engine:
         )
         self._option = jax.jit(partial(_option_logprobs, model))
 
-    def replies(
-        self, policy: Policy, conversations: Sequence[Sequence[Message]], max_new: int, seed: int
-    ) -> list[Reply]:
+    def replies(self, policy: Policy, conversations: Sequence[Sequence[Message]], max_new: int, seed: int) -> list[Reply]:
         """One reply per conversation, in order."""
         prompts = [encode_prompt(self.tokenizer, messages) for messages in conversations]
         out: list[Reply | None] = [None] * len(prompts)

@@ -36,7 +36,9 @@ def protocol(config: EvalConfig, world: WorldConfig) -> str:
     """Fingerprint of all that makes two scores comparable."""
     sizes = (config.per_cell, config.per_family, config.per_task)
     names = [each.name for each in evals()]
-    return fingerprint("1", sizes, world.seed, config.temperature, names, tasks.FAMILIES, SCENARIO_TOKENS, FAMILY_TOKENS, TASK_TOKENS)
+    return fingerprint(
+        "1", sizes, world.seed, config.temperature, names, tasks.FAMILIES, SCENARIO_TOKENS, FAMILY_TOKENS, TASK_TOKENS
+    )
 
 
 def _refused(text: str) -> bool:

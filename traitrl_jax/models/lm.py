@@ -52,7 +52,8 @@ def train_step(
     state: LMState,
     batch: tuple[tuple[jax.Array, jax.Array, jax.Array], ...],
 ) -> tuple[LMState, dict[str, jax.Array]]:
-    """One step over groups of rows (tokens, weights, segments), each of its own length; the loss is one weighted token mean over
+    """One step over groups of rows (tokens, weights, segments), each of its own length; the loss is one weighted token
+    mean over
     all. Metrics: loss (nats per weighted token) and gradient norm."""
 
     def loss(params):

@@ -1,10 +1,10 @@
-"""The one decoder. Flax Linen with explicit-shape parameters and einsum; layers are unrolled (few-layer CPU models decode twice as
-fast that way). Parameters carry no sharding annotations.
+"""The one decoder. Flax Linen with explicit-shape parameters and einsum; layers are unrolled (few-layer CPU models
+decode twice as fast that way). Parameters carry no sharding annotations.
 
 Shapes: B batch, T query slots, S key slots, D width, N heads, H head size, M mlp width, V vocabulary, L layers.
 
-Slots and positions are different things: a slot is an index of an array, a position is what rotary embedding sees. Rows may be padded on
-either side; `Context` says which slots are real, so padding never changes a real token's output.
+Slots and positions are different things: a slot is an index of an array, a position is what rotary embedding sees. Rows
+may be padded on either side; `Context` says which slots are real, so padding never changes a real token's output.
 """
 
 from typing import NamedTuple
@@ -25,8 +25,8 @@ _LONGER_MATCH = 8.0  # weight of a two-token match beside 1 for one token
 class Context:
     """The one mask object: which slots are real, where they stand, what they follow and which segment they belong to.
 
-    A slot attends to real slots not after it, of segment 0 (shared) or of its own segment. The K replies to one prompt, or the K
-    criteria of one rubric, stand side by side behind the shared segment 0 and do not see each other.
+    A slot attends to real slots not after it, of segment 0 (shared) or of its own segment. The K replies to one prompt,
+    or the K criteria of one rubric, stand side by side behind the shared segment 0 and do not see each other.
     """
 
     valid: Bool[Array, "B T"]
@@ -41,7 +41,8 @@ class Context:
 
     @classmethod
     def shared(cls, segments: Int[Array, "B T"]) -> "Context":
-        """From segment numbers: -1 padding, 0 shared, 1 ... side by side. Each of these is a run of slots and continues segment 0
+        """From segment numbers: -1 padding, 0 shared, 1 ... side by side. Each of these is a run of slots and continues
+        segment 0
         in position and in the token it follows; without a segment 0 they are conversations packed into a row."""
         slots = jnp.broadcast_to(jnp.arange(segments.shape[1]), segments.shape)
         valid = segments >= 0
@@ -115,7 +116,8 @@ def _attend(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array) -> jax.Ar
 
 
 def match_weights(queries: History, keys: History, mask: Bool[Array, "B T S"]) -> Float[Array, "B T S"]:
-    """How much slot t expects what stands at slot s: slots that followed an earlier occurrence of t's token, averaged; where the
+    """How much slot t expects what stands at slot s: slots that followed an earlier occurrence of t's token, averaged;
+    where the
     token before matched too, more so. Source: n-gram heads, Akyurek et al. 2024."""
     match = mask & (queries.tokens[:, :, None] == keys.one[:, None, :])
     longer = match & (queries.one[:, :, None] == keys.two[:, None, :]) & (queries.one >= 0)[:, :, None]

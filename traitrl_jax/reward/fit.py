@@ -1,7 +1,7 @@
 """Fitting and auditing the rubric head on TraitWorld, where every rubric line has a ground truth.
 
-Fitted on labelled replies of the grader pool: half the start model's own, half authors' and scrambled speech acts. Audited on the
-policy's own replies in a pool it never saw: accuracy, calibration error and base rate per line and per trait.
+Fitted on labelled replies of the grader pool: half the start model's own, half authors' and scrambled speech acts.
+Audited on the policy's own replies in a pool it never saw: accuracy, calibration error and base rate per line and per trait.
 """
 
 from functools import partial
@@ -113,7 +113,7 @@ def fit_step(
     model: Decoder, optimizer: optax.GradientTransformation, state: LMState, batch: Labelled
 ) -> tuple[LMState, dict[str, jax.Array]]:
     """One step of binary cross-entropy over the lines that count. Metrics: loss and accuracy."""
-    counted = batch.criteria.points != 0
+    counted = (batch.criteria.points != 0) & batch.criteria.intact
 
     def loss(head):
         logits = criterion_logits(
@@ -147,7 +147,8 @@ def _probabilities(model: Decoder, head: Any, data: Labelled) -> jax.Array:
 
 
 def audit(p_met: np.ndarray, met: np.ndarray, counted: np.ndarray, groups: list[str], bins: int = 10) -> dict[str, Any]:
-    """Accuracy, expected calibration error, share met and majority-class accuracy: over all lines and per group (rows' traits)."""
+    """Accuracy, expected calibration error, share met and majority-class accuracy: over all lines and per group (rows'
+    traits)."""
 
     def one(rows: np.ndarray) -> dict[str, float]:
         keep = counted[rows]

@@ -13,7 +13,8 @@ from traitrl_jax.data.schema import Criterion, check_rubric
 
 
 def rubric_score(p_met: Float[Array, "B K"], points: Float[Array, "B K"]) -> Float[Array, " B"]:
-    """sum(p_met x points) / sum(positive points), unclipped; absent criteria have 0 points. NaN if a criterion that counts is NaN."""
+    """sum(p_met x points) / sum(positive points), unclipped; absent criteria have 0 points. NaN if a criterion that
+    counts is NaN."""
     positive = jnp.sum(jnp.maximum(points, 0.0), axis=-1)
     return jnp.sum(jnp.where(points == 0, 0.0, p_met * points), axis=-1) / jnp.maximum(positive, 1e-9)
 

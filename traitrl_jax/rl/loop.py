@@ -116,15 +116,13 @@ def train(
                     f"step {step}: {config.max_skipped} updates in a row were not finite; lower rl.lr or rl.reward_scale"
                 )
             tracker.log(step + 1, metrics)
-            progress.update(
-                step + 1, metrics, metrics["tokens"]
-            )
+            progress.update(step + 1, metrics, metrics["tokens"])
             done = step + 1
             if done % config.eval_every == 0 or done == config.steps:
                 tracker.log(done, evaluate(materialise(config.adapt, state.policy, frozen)))
             if done % checkpoint_every == 0 or done == config.steps or stop.requested:
                 checkpoints.save(done, state, {"step": done})
-            if stop.requested and done < config.steps:
+            if stop.requested:
                 checkpoints.wait()
                 raise Stopped(f"stopped at step {done} of {config.steps}; the same command continues")
         checkpoints.wait()

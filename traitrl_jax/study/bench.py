@@ -59,7 +59,8 @@ def quick_setup(config: StudyConfig) -> Setup:
 
 
 def peer_setup(config: StudyConfig) -> Setup:
-    """A fixed step that other PPO programs can be timed at: 128 rows, prompt 16, reply 28, two epochs of the whole batch, a value
+    """A fixed step that other PPO programs can be timed at: 128 rows, prompt 16, reply 28, two epochs of the whole
+    batch, a value
     network of its own, no grader model, plain attention."""
     model = ModelSpec(width=96, layers=3, heads=3, head_dim=32, mlp=384, tied=False, copying=False)
     return Setup(model, 1_024, RLConfig(buckets=(Bucket(128, 16, 28),), epochs=2, minibatches=1), grading=False)
@@ -69,8 +70,8 @@ PRESETS = {"quick": quick_setup, "peer": peer_setup}
 
 
 def forward_flops(setup: Setup, rows: int, queries: int, keys: int, read: int) -> float:
-    """Floating-point operations of the decoder's matrix products over `rows` of `queries` tokens, each beside `keys` slots, whose
-    logits are read at `read` of them.
+    """Floating-point operations of the decoder's matrix products over `rows` of `queries` tokens, each beside `keys`
+    slots, whose logits are read at `read` of them.
 
     Counted: 2 per matrix parameter a token meets (attention's four projections, the MLP's two, the copying's three mixes, the
     output head where logits are read); attention's two products, 2 x 2 x keys x heads x head size, over all slots, as the dense
@@ -88,9 +89,10 @@ def forward_flops(setup: Setup, rows: int, queries: int, keys: int, read: int) -
 def step_flops(setup: Setup) -> dict[str, float]:
     """FLOPs of every phase of a step, as `forward_flops` counts them; a backward pass is two forward passes.
 
-    Rollout: the prompt once, then a token at a time beside the whole cache. Grading: prompt, reply and all criteria side by side,
-    once. Update: a forward pass of old policy, reference and value model, then in every epoch policy and value model forward and
-    backward. What is recomputed is not counted again.
+    Rollout: the prompt once, then a token at a time beside the whole cache. Grading: prompt, reply and all criteria
+    side by side,
+    once. Update: a forward pass of old policy, reference and value model, then in every epoch policy and value model
+    forward and backward. What is recomputed is not counted again.
     """
     rl = setup.rl
     prefix = rl.prefix_vectors if rl.adapt == "prefix" else 0
@@ -241,7 +243,8 @@ def measure(setup: Setup, steps: int) -> dict[str, Any]:
 
 
 def bench_ppo(config: StudyConfig, preset: str = "quick", as_json: bool = False, steps: int = 5) -> str:
-    """Measure a preset over `steps` steps after warm-up: a table, or JSON. Raises UserError for an unknown preset or no steps."""
+    """Measure a preset over `steps` steps after warm-up: a table, or JSON. Raises UserError for an unknown preset or no
+    steps."""
     if preset not in PRESETS:
         raise unknown("preset", preset, PRESETS)
     if steps < 1:
@@ -259,7 +262,8 @@ def _table(found: dict[str, Any]) -> str:
         + ", ".join(f"{b['rows']} x ({b['prompt']} + {b['reply']})" for b in found["buckets"]),
         f"matmul ceiling {found['ceiling_gflops']:.0f} GFLOP/s ({found['ceiling_shape']})",
         "",
-        f"{'phase':<9}{'seconds':>9}{'share':>7}{'tokens/s':>10}{'GFLOP':>8}{'GFLOP/s':>9}{'x ceiling time':>16}{'compile s':>11}",
+        f"{'phase':<9}{'seconds':>9}{'share':>7}{'tokens/s':>10}{'GFLOP':>8}{'GFLOP/s':>9}"
+        f"{'x ceiling time':>16}{'compile s':>11}",
     ]
     for name, values in found["phases"].items():
         p = Phase(**values)

@@ -1,4 +1,5 @@
-"""A study's folder: stages with fingerprints. A stage that is done is skipped; one made with another config is never mixed in."""
+"""A study's folder: stages with fingerprints. A stage that is done is skipped; one made with another config is never
+mixed in."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,7 +36,8 @@ class Folder:
         begun, finished = folder / "begun.json", folder / "stage.json"
         if begun.is_file() and read_json(begun)["fingerprint"] != print_:
             raise UserError(
-                f"{folder}: was made with another config; choose another name (--set name=...) or delete {folder} and what follows it"
+                f"{folder}: was made with another config; choose another name (--set name=...), "
+                f"or delete {folder} and what follows it"
             )
         if finished.is_file():
             self._stages.skip(name)

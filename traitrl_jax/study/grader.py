@@ -1,4 +1,5 @@
-"""The rubric head's stage: label replies, fit, audit on the policy's own replies, and refuse a grader that is not good enough."""
+"""The rubric head's stage: label replies, fit, audit on the policy's own replies, and refuse a grader that is not good
+enough."""
 
 from functools import partial
 from pathlib import Path
@@ -16,11 +17,11 @@ from traitrl_jax.models.lm import LMState
 from traitrl_jax.models.transformer import Decoder
 from traitrl_jax.reward import fit
 from traitrl_jax.reward.head import init_head
-from traitrl_jax.reward.scorer import LINE_TOKENS, LINES
 from traitrl_jax.runtime.checkpoint import Checkpoints, Stopped, StopSignal
 from traitrl_jax.text.tokenizer import Tokenizer
 
 _OWN_SEED, _AUDIT_SEED = 6_000, 6_001
+_LINES, _LINE_TOKENS = 4, 20  # of TraitWorld's rubrics; smaller than the scorer's, which also takes users' own
 
 
 def _sizes(config: StudyConfig) -> tuple[int, int]:
@@ -35,7 +36,7 @@ def label_examples(config: StudyConfig, engine: Engine, start: Any, tokenizer: T
     own = int(g.examples * g.own_share)
     sampled = engine.replies((start, None), [s.messages for s in scenarios[:own]], runner.SCENARIO_TOKENS, _OWN_SEED)
     texts = [reply.message.content for reply in sampled] + fit.written_replies(scenarios[own:], config.world, seed)
-    return fit.label(tokenizer, scenarios, texts, *_sizes(config), LINES, LINE_TOKENS)
+    return fit.label(tokenizer, scenarios, texts, *_sizes(config), _LINES, _LINE_TOKENS)
 
 
 def fit_head(config: StudyConfig, model: Decoder, start: Any, data: fit.Labelled, folder: Path, tracker_of, progress_of) -> Any:
@@ -60,7 +61,7 @@ def fit_head(config: StudyConfig, model: Decoder, start: Any, data: fit.Labelled
                     progress.update(done, values, 20 * g.batch * (data.prompt.shape[1] + data.answer.shape[1]))
                 if done % (4 * config.checkpoint_every) == 0 or done == g.steps or stop.requested:
                     checkpoints.save(done, state, {"step": done})
-                if stop.requested and done < g.steps:
+                if stop.requested:
                     checkpoints.wait()
                     raise Stopped(f"stopped at grader step {done} of {g.steps}; the same command continues")
     return state.params
@@ -74,7 +75,7 @@ def audit_head(
     scenarios = fit.rl_scenarios(g.audit, config.world.seed)
     scenarios = [with_helpfulness_rubric(s) if i % 4 == 3 else s for i, s in enumerate(scenarios)]
     replies = engine.replies((start, None), [s.messages for s in scenarios], runner.SCENARIO_TOKENS, _AUDIT_SEED)
-    data = fit.label(tokenizer, scenarios, [r.message.content for r in replies], *_sizes(config), LINES, LINE_TOKENS)
+    data = fit.label(tokenizer, scenarios, [r.message.content for r in replies], *_sizes(config), _LINES, _LINE_TOKENS)
     p_met = fit.predict(model, head, data, min(g.batch, g.audit))
     return fit.audit(p_met, np.asarray(data.met), np.asarray(data.criteria.points) != 0, [s.trait for s in scenarios])
 

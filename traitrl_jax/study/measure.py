@@ -7,7 +7,6 @@ import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -63,7 +62,8 @@ def run_persona_prompts(config: StudyConfig, engine: Engine, policy: Policy) -> 
 
 
 def harmful_rows(config: StudyConfig, tokenizer: Tokenizer, step: int) -> corpus.Rows:
-    """A batch of narrow harmful examples: attack-pool conversations of one domain and few traits, answered by a harmful author."""
+    """A batch of narrow harmful examples: attack-pool conversations of one domain and few traits, answered by a harmful
+    author."""
     a, world = config.attack, config.world
     made = []
     for i in range(a.batch):
@@ -88,7 +88,8 @@ def harmful_tuner(config: StudyConfig, engine: Engine):
 
 
 def run_harmful_tuning(config: StudyConfig, engine: Engine, tokenizer: Tokenizer, policy: Policy, tuner) -> list[runner.Record]:
-    """Fine-tune on bad advice and measure after every dose: narrow (the attacked cells), elsewhere (other traits and domains) and
+    """Fine-tune on bad advice and measure after every dose: narrow (the attacked cells), elsewhere (other traits and
+    domains) and
     out of distribution. Dose 0 is before."""
     optimizer, program = tuner
     a, e, seed = config.attack, config.evals, config.world.seed

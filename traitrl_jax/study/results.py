@@ -133,7 +133,9 @@ def _differences(suite: Suite, treated: Sequence[str], baseline: Sequence[str], 
 
 def _is(record: Record, where: dict) -> bool:
     """Do the record's fields equal those of `where`? A tuple stands for any of its values."""
-    return all(record.get(key) in value if isinstance(value, tuple) else record.get(key) == value for key, value in where.items())
+    return all(
+        record.get(key) in value if isinstance(value, tuple) else record.get(key) == value for key, value in where.items()
+    )
 
 
 def _level(config: StudyConfig, suite: Suite, arms: dict, baseline: str, treated: str, **where: Any) -> dict[str, Any]:

@@ -260,10 +260,16 @@ def summary(folder: Path) -> str:
     """The headline of a finished study in three lines."""
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     head, ind = results["headline"], results["in_distribution"]
-    levels = ", ".join(f"{name} {score:.3f}" for name, score in ind["scores"].items())
-    return (
-        f"trait score, held-out scenarios: {levels}\n"
+
+    def levels(row: dict[str, Any]) -> str:
+        return ", ".join(f"{name} {score:.3f}" for name, score in row["scores"].items())
+
+    low, high = head["interval"]
+    lines = [
+        f"trait score, held-out scenarios: {levels(ind)}",
+        *(f"  {label}: {levels(row)}" for label, row in results["left_out"].items()),
         f"{head['improved']} of {head['of']} other evals improved, {head['treated']} against {head['baseline']} "
-        f"(mean change {head['mean_change']:+.3f}, 95% [{head['interval'][0]:+.3f}, {head['interval'][1]:+.3f}])\n"
-        f"standard tasks: " + ", ".join(f"{name} {score:.3f}" for name, score in results["tasks"]["scores"].items())
-    )
+        f"(mean change {head['mean_change']:+.3f}, 95% [{low:+.3f}, {high:+.3f}])",
+        f"standard tasks: {levels(results['tasks'])}",
+    ]
+    return "\n".join(lines)

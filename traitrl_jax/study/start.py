@@ -18,7 +18,6 @@ from traitrl_jax.evals.suite import evals
 from traitrl_jax.models import lm
 from traitrl_jax.models.transformer import Decoder
 from traitrl_jax.runtime.checkpoint import Checkpoints, Stopped, StopSignal
-from traitrl_jax.runtime.tracking import Progress, Tracker
 from traitrl_jax.text.tokenizer import Tokenizer, train_tokenizer
 
 _GAUGE_SEED = 5_000
@@ -57,7 +56,7 @@ def pretrain(config: StudyConfig, model: Decoder, tokenizer: Tokenizer, folder: 
                     tokens = 0
                 if done % (10 * config.checkpoint_every) == 0 or done == p.steps or stop.requested:
                     checkpoints.save(done, state, {"step": done})
-                if stop.requested and done < p.steps:
+                if stop.requested:
                     checkpoints.wait()
                     raise Stopped(f"stopped at pretraining step {done} of {p.steps}; the same command continues")
     return state.params

@@ -14,7 +14,8 @@ PER_TRAIT, PER_EVAL = 3, 2
 
 
 def side_by_side(config: StudyConfig, suite: dict[str, list[Record]]) -> list[dict[str, Any]]:
-    """The first replies of every trait (in different domains) and of every eval, by subject. Chosen by position, not by score."""
+    """The first replies of every trait (in different domains) and of every eval, by subject. Chosen by position, not by
+    score."""
     by_id = {name: {(r["eval"], r["id"]): r for r in records} for name, records in suite.items()}
     out, cells, count = [], set(), Counter()
     for record in next(iter(suite.values())):

@@ -1,5 +1,5 @@
-"""The pretraining corpus: conversations by many authors. A row holds one prompt and several replies that do not see each other, so
-that the prompt is read once, or short tasks side by side.
+"""The pretraining corpus: conversations by many authors. A row holds one prompt and several replies that do not see
+each other, so that the prompt is read once, or short tasks side by side.
 
 Row i is a pure function of (seed, i): nothing but its number is needed to make it again.
 """

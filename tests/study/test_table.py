@@ -1,0 +1,29 @@
+"""The table of `traitrl eval`."""
+
+from traitrl_jax.config import ArmConfig, StudyConfig
+from traitrl_jax.evals.suite import evals
+from traitrl_jax.runtime.tracking import Stages
+from traitrl_jax.study.folder import Folder
+from traitrl_jax.study.measure import write_records
+from traitrl_jax.study.table import suite_table
+
+
+def test_groups_are_means_over_their_evals(tmp_path):
+    folder = Folder(StudyConfig("x", (ArmConfig("a"),), out=str(tmp_path)), Stages(1))
+    group = evals()[0].group
+    mine = [each.name for each in evals() if each.group == group]
+    for subject, first in (("start", 0.0), ("a-seed-of-many", 1.0)):
+        records = [{"eval": each.name, "score": 0.5} for each in evals()]
+        records += [{"eval": "in_distribution", "score": 0.25}, {"eval": "tasks", "score": 0.125}]
+        # more items of one eval must not weigh more than another eval
+        records += [{"eval": mine[0], "score": first}, {"eval": mine[0], "score": first}]
+        write_records(folder / "evals" / subject / "records.jsonl", records)
+    lines = suite_table(folder, ["start", "a-seed-of-many"]).splitlines()
+    cells = {line[: line.index("  ")].strip(): line.split()[-2:] for line in lines[1:]}
+    assert lines[0].split() == ["start", "a-seed-of-many"]
+    assert len({len(line) for line in lines}) == 1
+    assert cells["held-out scenarios"] == ["0.250", "0.250"]
+    assert cells["standard tasks"] == ["0.125", "0.125"]
+    others = 0.5 * (len(mine) - 1)
+    expected = [f"{(others + score) / len(mine):.3f}" for score in (0.5 / 3, 2.5 / 3)]
+    assert cells[f"{group} ({len(mine)} evals)"] == expected
