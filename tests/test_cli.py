@@ -144,6 +144,30 @@ def test_bad_configs_are_told_before_anything_starts(arm, words, fails, tmp_path
 
 
 @pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("seeds=", ("no seeds",)),
+        ("seeds=1,1", ("seeds=(1, 1)",)),
+        ("name=a/b", ("'a/b'", "folder")),
+        ("name=..", ("'..'", "folder")),
+        ("rl.adapt=loro", ("rl.adapt", "did you mean lora")),
+        ("rl.minibatches=7", ("rl.minibatches=7",)),
+        ("rl.steps=0", ("rl.steps=0", "at least 1")),
+        ("evals.per_family=-1", ("evals.per_family=-1", "at least 1")),
+        ("grader.batch=100000", ("grader.batch=100000", "grader.examples")),
+        ("attack.doses=", ("attack.doses", "empty")),
+        ("attack.domain=heath", ("attack.domain", "did you mean health")),
+        ("attack.persona=schemr", ("attack.persona", "did you mean schemer")),
+        ("attack.traits=fairness,truth", ("attack.traits", "'truth'", "truthfulness")),
+    ],
+)
+def test_bad_values_are_told_before_anything_starts(override, words, fails, tmp_path):
+    line = fails("study", "--config", QUICK, "--set", f"out={tmp_path}", "--set", override)
+    assert all(word in line for word in words), line
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
     ("change", "words"),
     [
         ("{", ("scenarios.jsonl:2", "JSON")),

@@ -62,12 +62,14 @@ class TokenizerConfig:
 class PretrainConfig:
     """The start model: next-token loss on the corpus of many authors."""
 
-    steps: int = 3000
+    steps: int = 3100
     task_steps: int = 300  # the first ones, on short rows of tasks alone, where copying is learned cheaply
+    reading_steps: int = 800  # the next ones, on conversations and notes of what their facts call for, without replies
+    reading_length: int = 128  # tokens of such a row
     rows: int = 7  # a step: rows of a trait conversation, and as many short rows
     replies: int = 3  # to one prompt
-    length: int = 232  # tokens of a row
-    short_length: int = 112  # tokens of a row of tasks or of another format
+    length: int = 248  # tokens of a row
+    short_length: int = 120  # tokens of a row of tasks or of another format
     formats_share: float = 0.5  # of the short rows
     lr: float = 3e-3
     warmup: int = 100
@@ -81,11 +83,11 @@ class GraderConfig:
 
     examples: int = 5000
     own_share: float = 0.5  # of the examples: replies the start model wrote; the rest: authors and scrambled speech acts
-    steps: int = 260
+    steps: int = 400
     batch: int = 32
     lr: float = 1e-3
     audit: int = 512  # replies of the start model on held-out scenarios
-    min_accuracy: float = 0.85  # per rubric line, on the audit; below it the study stops
+    min_accuracy: float = 0.8  # per rubric line, on the audit; below it the study stops
 
 
 @dataclass(frozen=True)

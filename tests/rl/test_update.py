@@ -17,7 +17,7 @@ import pytest
 from traitrl_jax.config import RLConfig
 from traitrl_jax.models.adapt import materialise
 from traitrl_jax.models.transformer import Context
-from traitrl_jax.rl.update import _minibatch_rows, make_optimizer
+from traitrl_jax.rl.update import _minibatch_rows, learning_rate, make_optimizer
 from traitrl_jax.text.chat import pad_right
 
 ONE = RLConfig(
@@ -292,19 +292,14 @@ def test_every_epoch_uses_every_row_once(rollouts):
     assert (first != other).any() and len({tuple(e) for e in first.reshape(3, -1).tolist()}) > 1
 
 
-def test_the_schedule_counts_ppo_steps_not_updates():
-    """Checklist 14: warm-up and decay have one length whatever the epochs; gradients are clipped to norm 1 first."""
-    for epochs, minibatches in ((1, 1), (2, 3)):
-        config = RLConfig(epochs=epochs, minibatches=minibatches, warmup=4, decay=True, steps=8)
-        optimizer = make_optimizer(config, 0.1)
-        params, updates = jnp.zeros(1), config.epochs * config.minibatches
-        state, sizes = optimizer.init(params), []
-        for _ in range(8 * updates):
-            step, state = optimizer.update(jnp.full(1, 50.0), state, params)
-            sizes.append(float(-step[0]))
-        per_step = np.reshape(sizes, (8, updates))
-        expect = 0.1 * np.minimum(1, np.arange(1, 9) / 4) * (1 - np.arange(8) / 8)
-        np.testing.assert_allclose(per_step, np.repeat(expect[:, None], updates, axis=1), rtol=1e-4)
+def test_the_schedule_follows_ppo_steps():
+    """Checklist 14: warm-up and decay are functions of the step alone; gradients are clipped to norm 1 first."""
+    config = RLConfig(warmup=4, decay=True, steps=8)
+    rates = [float(learning_rate(config, 0.1, jnp.int32(step))) for step in range(8)]
+    np.testing.assert_allclose(rates, 0.1 * np.minimum(1, np.arange(1, 9) / 4) * (1 - np.arange(8) / 8), rtol=1e-5)
+    late = [float(learning_rate(RLConfig(warmup=2), 0.1, jnp.int32(step), start=3)) for step in range(6)]
+    np.testing.assert_allclose(late, [0, 0, 0, 0.05, 0.1, 0.1], rtol=1e-5)
+    optimizer, params = make_optimizer(config), jnp.zeros(1)
     moments = optax.tree.get(optimizer.update(jnp.full(1, 50.0), optimizer.init(params))[1], "mu")
     np.testing.assert_allclose(moments, 0.1, rtol=1e-5)  # (1 - b1) x 1
 

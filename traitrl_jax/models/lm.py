@@ -62,5 +62,5 @@ def train_step(
 
     value, gradient = jax.value_and_grad(loss)(state.params)
     updates, new = optimizer.update(gradient, state.optimizer, state.params)
-    metrics = {"loss": value, "grad_norm": optax.global_norm(gradient)}
+    metrics = {"loss": value, "grad_norm": optax.tree.norm(gradient)}
     return LMState(optax.apply_updates(state.params, updates), new, state.step + 1), metrics

@@ -24,11 +24,13 @@ def token_logprobs(
 
     def chunk(args):
         x, y = args
-        logits = model.apply({"params": params}, x, method="logits").astype(jnp.float32) / temperature
-        normaliser = jax.nn.logsumexp(logits, axis=-1)
+        logits = model.apply({"params": params}, x / temperature, method="logits").astype(jnp.float32)
+        logits -= jax.lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True))
+        weights = jnp.exp(logits)  # the one pass over the vocabulary that costs
+        total = jnp.sum(weights, axis=-1)
+        normaliser = jnp.log(total)
         picked = jnp.take_along_axis(logits, y[:, None], axis=-1)[:, 0]
-        probability = jnp.exp(logits - normaliser[:, None])
-        return picked - normaliser, normaliser - jnp.sum(probability * logits, axis=-1)
+        return picked - normaliser, normaliser - jnp.sum(weights * logits, axis=-1) / total
 
     size = max(1, MAX_LOGITS // model.vocabulary)
     if flat.shape[0] <= size:

@@ -13,6 +13,8 @@ from jaxtyping import Array, Bool, Float, Int
 from traitrl_jax.models.transformer import Context, Decoder
 from traitrl_jax.text.tokenizer import END
 
+_BLOCK = 32  # tokens whose probabilities are summed before the draw
+
 
 @flax.struct.dataclass
 class Replies:
@@ -32,6 +34,26 @@ class Replies:
 def row_keys(key: jax.Array, rows: Int[Array, " B"]) -> jax.Array:
     """One key per row id, so that a row's reply does not depend on the batch it is sampled in."""
     return jax.vmap(lambda row: jax.random.fold_in(key, row))(rows)
+
+
+def draw(logits: Float[Array, "B V"], uniform: Float[Array, " B"]) -> tuple[Int[Array, " B"], Float[Array, " B"]]:
+    """(a token per row, its log-probability), by inverting the distribution function at `uniform`, numbers in [0, 1): first the
+    block of tokens, then the token in it.
+
+    One random number and one exponential per entry; Gumbel noise takes two logarithms more, which is most of a decoding step.
+    """
+    rows, vocabulary = logits.shape
+    logits -= jnp.max(logits, axis=-1, keepdims=True)
+    blocks = jnp.pad(jnp.exp(logits), ((0, 0), (0, -vocabulary % _BLOCK))).reshape(rows, -1, _BLOCK)
+    below = jnp.cumsum(blocks.sum(axis=-1), axis=-1)
+    total = below[:, -1:]
+    point = uniform[:, None] * total
+    block = jnp.sum(below <= point, axis=-1, keepdims=True)
+    start = jnp.where(block > 0, jnp.take_along_axis(below, jnp.maximum(block - 1, 0), axis=-1), 0.0)
+    inside = jnp.cumsum(jnp.take_along_axis(blocks, block[:, :, None], axis=1)[:, 0], axis=-1)
+    rank = jnp.minimum(jnp.sum(start + inside <= point, axis=-1, keepdims=True), _BLOCK - 1)  # rounding may pass the end
+    token = jnp.minimum(block * _BLOCK + rank, vocabulary - 1)
+    return token[:, 0], (jnp.take_along_axis(logits, token, axis=-1) - jnp.log(total))[:, 0]
 
 
 def sample(
@@ -56,14 +78,12 @@ def sample(
     start = soft + valid.sum(axis=1)
 
     def choose(last: jax.Array, t: jax.Array) -> tuple[jax.Array, jax.Array]:
-        logits = model.apply({"params": params}, last, method="logits").astype(jnp.float32)
-        logits = logits / (temperature or 1.0)
+        logits = model.apply({"params": params}, last / (temperature or 1.0), method="logits").astype(jnp.float32)
         if temperature:
-            noise = jax.vmap(lambda key: jax.random.gumbel(jax.random.fold_in(key, t), (model.vocabulary,)))(keys)
-            token = jnp.argmax(logits + noise, axis=-1)
+            token, logp = draw(logits, jax.vmap(lambda key: jax.random.uniform(jax.random.fold_in(key, t)))(keys))
         else:
             token = jnp.argmax(logits, axis=-1)
-        logp = jnp.take_along_axis(logits, token[:, None], axis=-1)[:, 0] - jax.nn.logsumexp(logits, axis=-1)
+            logp = jnp.max(logits, axis=-1) - jax.nn.logsumexp(logits, axis=-1)
         return token.astype(jnp.int32), logp
 
     def write(t, token, logp, done, out, logps):

@@ -143,11 +143,13 @@ class Layer(nn.Module):
         self.w_down = self.param("w_down", small, (s.mlp, s.width))
 
     def project(self, x: Float[Array, "B T D"], positions: Int[Array, "B T"]) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Queries (scaled), keys and values, each [B, N, T, H]."""
-        y = _norm(x, self.norm_attention)
-        q, k, v = (jnp.einsum("btd,dnh->bnth", y, w) for w in (self.wq, self.wk, self.wv))
-        q = _rope(q, positions, self.spec.rope_base, self.spec.rope_share) * self.spec.head_dim**-0.5
-        return q, _rope(k, positions, self.spec.rope_base, self.spec.rope_share), v
+        """Queries (scaled), keys and values, each [B, N, T, H]. One product for all three: fewer and larger ones are faster."""
+        s, y = self.spec, _norm(x, self.norm_attention)
+        weights = jnp.concatenate([self.wq, self.wk, self.wv], axis=1)  # [D, 3N, H]
+        heads = (y @ weights.reshape(s.width, -1)).reshape(*y.shape[:2], *weights.shape[1:])
+        heads = jnp.swapaxes(heads, 1, 2)  # [B, 3N, T, H]
+        turned = _rope(heads[:, : 2 * s.heads], positions, s.rope_base, s.rope_share)
+        return turned[:, : s.heads] * s.head_dim**-0.5, turned[:, s.heads :], heads[:, 2 * s.heads :]
 
     def finish(self, x: Float[Array, "B T D"], attended: Float[Array, "B N T H"]) -> jax.Array:
         """Output projection, then the MLP, both with residuals."""

@@ -45,19 +45,18 @@ class Batch(NamedTuple):
     returns: Float[Array, "B R"]
 
 
-def make_optimizer(config: RLConfig, lr: float) -> optax.GradientTransformation:
-    """Adam(.9, .95, 1e-8) after clipping by global norm; linear warm-up, then constant or linear decay. [14]
+def make_optimizer(config: RLConfig) -> optax.GradientTransformation:
+    """Adam(.9, .95, 1e-8) after clipping by global norm, without a learning rate: that follows the step, not Adam's
+    count. [14]"""
+    return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.scale_by_adam(b1=0.9, b2=0.95, eps=1e-8))
 
-    Steps are PPO steps: the schedule is the same for every number of epochs.
-    """
-    updates = config.epochs * config.minibatches
 
-    def schedule(count: jax.Array) -> jax.Array:
-        step = count // updates
-        ramp = jnp.minimum(1.0, (step + 1) / max(1, config.warmup))
-        return lr * ramp * (jnp.maximum(0.0, 1 - step / config.steps) if config.decay else 1.0)
-
-    return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.adam(schedule, b1=0.9, b2=0.95, eps=1e-8))
+def learning_rate(config: RLConfig, peak: float, step: Int[Array, ""], start: int = 0) -> Float[Array, ""]:
+    """Linear warm-up from step `start`, then constant or linear decay that would reach 0 at `config.steps`. Steps are
+    PPO steps,
+    so the schedule is the same in every arm, however many epochs were cut short or updates skipped. [14]"""
+    ramp = jnp.clip((step - start + 1) / max(1, config.warmup), 0.0, 1.0)
+    return peak * ramp * (jnp.maximum(0.0, 1 - step / config.steps) if config.decay else 1.0)
 
 
 def init_state(config: RLConfig, trainable: Any, frozen: Any, width: int) -> TrainState:
@@ -66,8 +65,8 @@ def init_state(config: RLConfig, trainable: Any, frozen: Any, width: int) -> Tra
     return TrainState(
         policy=trainable,
         value=value,
-        policy_optimizer=make_optimizer(config, config.lr).init(trainable),
-        value_optimizer=make_optimizer(config, config.value_lr).init(value),
+        policy_optimizer=make_optimizer(config).init(trainable),
+        value_optimizer=make_optimizer(config).init(value),
         step=jnp.zeros((), jnp.int32),
         skipped=jnp.zeros((), jnp.int32),
     )
@@ -126,11 +125,13 @@ def update(
 ) -> tuple[TrainState, Metrics]:
     """One PPO step. `reference` is the initial trainable pytree. Metrics are float32 scalars; see `step_metrics`.
 
-    A non-finite loss or gradient leaves the state as it was, but for `skipped`, which counts such updates in a row [15]. Epochs
-    after one whose approximate KL exceeds `max_kl` change nothing.
+    A non-finite loss or gradient leaves the state as it was, but for `skipped`, which counts such updates in a row [15]. From
+    the first minibatch whose approximate KL exceeds `max_kl` on, nothing changes any more in this step.
     """
     batches = prepare(model, config, state, frozen, reference, rollouts)
-    policy_opt, value_opt = make_optimizer(config, config.lr), make_optimizer(config, config.value_lr)
+    optimizer = make_optimizer(config)
+    policy_rate = learning_rate(config, config.lr, state.step, config.value_warmup)
+    value_rate = learning_rate(config, config.value_lr, state.step)
     moves_policy = state.step >= config.value_warmup
     gradient = jax.value_and_grad(partial(_loss, model, config), has_aux=True)
 
@@ -139,12 +140,13 @@ def update(
         part = tuple(jax.tree.map(lambda a, r=r: a[r], b) for b, r in zip(batches, rows, strict=True))
         count = sum(jnp.sum(b.rollout.mask) for b in part).astype(jnp.float32)
         (loss, metrics), (g_policy, g_value) = gradient((state.policy, state.value), frozen, part, count)
-        norms = {"grad_norm": optax.global_norm(g_policy), "value_grad_norm": optax.global_norm(g_value)}
+        norms = {"grad_norm": optax.tree.norm(g_policy), "value_grad_norm": optax.tree.norm(g_value)}
         finite = jnp.isfinite(loss) & jnp.isfinite(norms["grad_norm"]) & jnp.isfinite(norms["value_grad_norm"])
         stopped = stopped | (metrics["approx_kl"] > config.max_kl)
         apply = finite & ~stopped
-        policy, policy_optimizer = _apply(policy_opt, g_policy, state.policy_optimizer, state.policy, apply & moves_policy)
-        value, value_optimizer = _apply(value_opt, g_value, state.value_optimizer, state.value, apply)
+        allowed = apply & moves_policy
+        policy, policy_optimizer = _apply(optimizer, policy_rate, g_policy, state.policy_optimizer, state.policy, allowed)
+        value, value_optimizer = _apply(optimizer, value_rate, g_value, state.value_optimizer, state.value, apply)
         state = state._replace(
             policy=policy,
             value=value,
@@ -160,15 +162,14 @@ def update(
         }
 
     rows = _minibatch_rows(config, rollouts, key)
-    few = config.epochs * config.minibatches <= 4  # XLA runs loop bodies slower on CPU
-    (new, _), history = jax.lax.scan(minibatch, (state, jnp.zeros((), bool)), rows, unroll=few)
+    (new, _), history = jax.lax.scan(minibatch, (state, jnp.zeros((), bool)), rows)  # unrolled: no faster here
     return new._replace(step=state.step + 1), step_metrics(batches, history)
 
 
-def _apply(optimizer, gradient, opt_state, params, allowed):
-    """An optimiser step, or nothing where not `allowed`."""
+def _apply(optimizer, rate, gradient, opt_state, params, allowed):
+    """An optimiser step at learning rate `rate`, or nothing where not `allowed`."""
     updates, new_state = optimizer.update(gradient, opt_state, params)
-    new_params = optax.apply_updates(params, updates)
+    new_params = jax.tree.map(lambda p, u: p - rate * u, params, updates)
     keep = partial(jax.tree.map, lambda new, old: jnp.where(allowed, new, old))
     return keep(new_params, params), keep(new_state, opt_state)
 

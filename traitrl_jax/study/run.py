@@ -5,7 +5,6 @@ Killed at any moment, the same command continues and ends in the same parameters
 
 import json
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -27,6 +26,7 @@ from traitrl_jax.runtime.checkpoint import load_params, save_params
 from traitrl_jax.runtime.files import check_writable, folder_lock, read_json, write_json_atomic
 from traitrl_jax.runtime.tracking import Progress, Stages, Tracker
 from traitrl_jax.study import arms, grader, measure, start
+from traitrl_jax.study.check import check_config
 from traitrl_jax.study.folder import Folder
 from traitrl_jax.study.report import write_report
 from traitrl_jax.study.results import collect
@@ -221,23 +221,6 @@ def stages(config: StudyConfig) -> list[str]:
     names = measure.subjects(config)
     measured = [f"{kind}/{name}" for name in names for kind in ("evals", "attacks")]
     return ["tokenizer", "start", "start/gauge", "grader", *(f"arms/{name}" for name in names[1:]), *measured]
-
-
-def check_config(config: StudyConfig) -> None:
-    """What can be known to be wrong before anything starts. Raises UserError naming field and remedy."""
-    if not config.arms or not config.seeds:
-        raise UserError("the study has no arms or no seeds; give at least one of each")
-    names = [arm.name for arm in config.arms]
-    if len(set(names)) < len(names) or "start" in names:
-        raise UserError(f"arms are called {', '.join(names)}; names must differ and not be 'start'")
-    for name in (config.name, *names):
-        if not re.fullmatch(r"[\w.-]*\w[\w.-]*", name):
-            raise UserError(f"name {name!r}: becomes a folder; use letters, digits, '-', '_' and '.'")
-    for bucket in config.rl.buckets:
-        if bucket.rows % config.rl.minibatches:
-            raise UserError(f"rl.minibatches={config.rl.minibatches} does not divide the {bucket.rows} rows of a bucket")
-    for arm in config.arms:
-        arms.make_stream(config, arm, config.seeds[0])  # reads and checks its files and names
 
 
 def use_compilation_cache(folder: Path) -> None:

@@ -32,7 +32,7 @@ def make_tokenizer(config: StudyConfig, folder: Path) -> Tokenizer:
 def pretrain(config: StudyConfig, model: Decoder, tokenizer: Tokenizer, folder: Path, tracker_of, progress_of) -> Any:
     """Train the start model; continues from its newest checkpoint. Raises Stopped after SIGTERM."""
     p = config.pretrain
-    params = lm.init_params(model, jax.random.key(config.start_seed))
+    params = jax.jit(partial(lm.init_params, model))(jax.random.key(config.start_seed))
     optimizer = lm.make_optimizer(p.lr, p.warmup, p.steps)
     state = lm.LMState(params, optimizer.init(params), jnp.zeros((), jnp.int32))
     step_program = jax.jit(partial(lm.train_step, model, optimizer), donate_argnums=0)

@@ -57,7 +57,7 @@ def train_tokenizer(lines: Iterable[str], vocabulary: int, path: Path) -> Tokeni
     """Train on `lines`, write the model to `path` and load it. Deterministic: one thread, no sampling."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.Train(
-        sentence_iterator=iter(lines), model_writer=model, vocab_size=vocabulary, model_type="unigram",
+        sentence_iterator=iter(lines), model_writer=model, vocab_size=vocabulary, model_type="bpe",
         normalization_rule_name="identity", byte_fallback=True, split_digits=True, character_coverage=1.0,
         remove_extra_whitespaces=False, hard_vocab_limit=False, num_threads=1, minloglevel=2,
         pad_id=PAD, pad_piece=CONTROLS[PAD], bos_id=BOS, bos_piece=CONTROLS[BOS], eos_id=END, eos_piece=CONTROLS[END],

@@ -11,13 +11,13 @@ import numpy as np
 
 from traitrl_jax.config import PretrainConfig, WorldConfig
 from traitrl_jax.data import tasks
-from traitrl_jax.data.schema import Message
+from traitrl_jax.data.schema import Message, Scenario
 from traitrl_jax.data.world import authors, formats
 from traitrl_jax.data.world.lexicon import TRAITS
 from traitrl_jax.data.world.pools import DOMAINS
 from traitrl_jax.data.world.scenario import make_scenario, pick
 from traitrl_jax.text.chat import encode_reply, encode_turns, with_system
-from traitrl_jax.text.tokenizer import ASSISTANT, BOS, Tokenizer
+from traitrl_jax.text.tokenizer import ASSISTANT, BOS, CRITERION, END, Tokenizer
 
 MANY = 1 << 30  # items of a pool are numbered 0 .. MANY - 1
 _CORPUS = 11  # separates the corpus's random stream from the others
@@ -32,17 +32,34 @@ class Rows(NamedTuple):
 
 
 def scenario_row(i: int, tokenizer: Tokenizer, config: PretrainConfig, world: WorldConfig, seed: int) -> Rows:
-    """Row `i`: a trait conversation and `config.replies` replies to it."""
+    """Row `i`: a trait conversation, a note of what its facts call for, and `config.replies` replies."""
     rng = np.random.default_rng([seed, _CORPUS, i])
+    scenario, note = _scenario(rng, world)
+
+    def write(author: authors.Persona) -> Message:
+        return authors.write_reply(scenario, author, world, rng)
+
+    return _many_replies(rng, scenario.messages, note, write, tokenizer, config, config.length)
+
+
+def _scenario(rng: np.random.Generator, world: WorldConfig) -> tuple[Scenario, str]:
+    """A conversation of the pretrain pool and the rubric line of the right act."""
     scenario = make_scenario(pick(rng, TRAITS), pick(rng, DOMAINS), "pretrain", int(rng.integers(MANY)), world.seed)
-    return _many_replies(
-        rng,
-        scenario.messages,
-        lambda author: authors.write_reply(scenario, author, world, rng),
-        tokenizer,
-        config,
-        config.length,
-    )
+    line = scenario.state["kinds"].index(("act", scenario.state["right"]))
+    return scenario, scenario.rubric[line].text
+
+
+def _item(rng: np.random.Generator, world: WorldConfig) -> tuple[formats.Item, str]:
+    """An item of another format and its right answer."""
+    item = formats.make_item(pick(rng, formats.FAMILIES), "pretrain", int(rng.integers(MANY)), world.seed)
+    return item, item.answers["right"]
+
+
+def reading_row(i: int, tokenizer: Tokenizer, config: PretrainConfig, world: WorldConfig, seed: int) -> Rows:
+    """Row `i`: a conversation or an item of another format and its note, without replies: reading before writing."""
+    rng = np.random.default_rng([seed, _CORPUS + 3, i])
+    found, note = _scenario(rng, world) if i % 2 else _item(rng, world)
+    return _join([_prompt(tokenizer, found.messages, config.prompt_weight), _note(tokenizer, note)], config.reading_length)
 
 
 def short_row(
@@ -51,15 +68,12 @@ def short_row(
     """Row `i`: an item of another format with several replies or, otherwise, standard tasks side by side."""
     rng = np.random.default_rng([seed, _CORPUS + 1, i])
     if rng.random() < formats_share:
-        item = formats.make_item(pick(rng, formats.FAMILIES), "pretrain", int(rng.integers(MANY)), world.seed)
-        return _many_replies(
-            rng,
-            item.messages,
-            lambda author: authors.answer_item(item, author, world, rng),
-            tokenizer,
-            config,
-            config.short_length,
-        )
+        item, note = _item(rng, world)
+
+        def write(author: authors.Persona) -> Message:
+            return authors.answer_item(item, author, world, rng)
+
+        return _many_replies(rng, item.messages, note, write, tokenizer, config, config.short_length)
     parts = []
     while sum(len(ids) for ids, *_ in parts) < config.short_length:
         task = tasks.make_task(pick(rng, tasks.FAMILIES), "pretrain", int(rng.integers(MANY)), world.seed)
@@ -86,13 +100,20 @@ def _reply(tokenizer: Tokenizer, reply: Message, segment: int) -> tuple[list[int
     return [ASSISTANT, *ids], [0.0] + [1.0] * len(ids), segment
 
 
-def _many_replies(rng, messages, write, tokenizer: Tokenizer, config: PretrainConfig, length: int) -> Rows:
-    """A prompt, then replies that do not see each other: of one author whose system prompt is shown, or of several without."""
+def _note(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[float], int]:
+    """What the facts call for, as a note beside the conversation; replies do not see it."""
+    ids = [*tokenizer.encode(text), END]
+    return [CRITERION, *ids], [0.0] + [1.0] * len(ids), 1
+
+
+def _many_replies(rng, messages, note: str, write, tokenizer: Tokenizer, config: PretrainConfig, length: int) -> Rows:
+    """A prompt, its note, then replies that do not see each other: of one author whose system prompt is shown, or of
+    several."""
     named = authors.draw_persona(rng, named=True) if rng.random() < config.named else None
     if named:
         messages = with_system(messages, authors.persona_prompt(named, "pretrain", rng))
-    replies = [_reply(tokenizer, write(named or authors.draw_persona(rng)), k + 1) for k in range(config.replies)]
-    return _join([_prompt(tokenizer, messages, config.prompt_weight), *replies], length)
+    replies = [_reply(tokenizer, write(named or authors.draw_persona(rng)), k + 2) for k in range(config.replies)]
+    return _join([_prompt(tokenizer, messages, config.prompt_weight), _note(tokenizer, note), *replies], length)
 
 
 def one_conversation(tokenizer: Tokenizer, messages: Sequence[Message], reply: Message, length: int) -> Rows:
@@ -118,6 +139,10 @@ def batch_of(step: int, tokenizer: Tokenizer, config: PretrainConfig, world: Wor
     if step < config.task_steps:
         rows = 3 * config.rows
         made = [short_row(step * rows + i, tokenizer, config, world, seed, 0.0) for i in range(rows)]
+        return (Rows(*map(np.stack, zip(*made, strict=True))),)
+    if step < config.task_steps + config.reading_steps:
+        rows = 3 * config.rows
+        made = [reading_row(step * rows + i, tokenizer, config, world, seed) for i in range(rows)]
         return (Rows(*map(np.stack, zip(*made, strict=True))),)
     first = (step + 1_000_000) * config.rows
     numbers = range(first, first + config.rows)
