@@ -152,7 +152,9 @@ def replay(tiny, naive, config, state, reference, rollouts):
         "masked_rows": sum(not len(tail) for tail in tails),
     }
     trained = [state.policy, state.value]
-    optimizers = [NaiveAdam(lr / max(1, config.warmup), config.max_grad_norm) for lr in (config.lr, config.value_lr)]
+    step, ramp = int(state.step), max(1, config.warmup)
+    rates = [config.lr * min(1, (step - config.value_warmup + 1) / ramp), config.value_lr * min(1, (step + 1) / ramp)]
+    optimizers = [NaiveAdam(rate, config.max_grad_norm) for rate in rates]
     starts, history, stopped = np.cumsum([0, *(len(r.reply) for r in rollouts)]), [], False
     for picks in zip(*_minibatch_rows(config, rollouts, KEY), strict=True):
         chosen = np.zeros((len(rows), 1))

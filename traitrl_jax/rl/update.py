@@ -52,9 +52,8 @@ def make_optimizer(config: RLConfig) -> optax.GradientTransformation:
 
 
 def learning_rate(config: RLConfig, peak: float, step: Int[Array, ""], start: int = 0) -> Float[Array, ""]:
-    """Linear warm-up from step `start`, then constant or linear decay that would reach 0 at `config.steps`. Steps are
-    PPO steps,
-    so the schedule is the same in every arm, however many epochs were cut short or updates skipped. [14]"""
+    """Linear warm-up from step `start`, then constant or linear decay that reaches 0 at `config.steps`. Steps are PPO
+    steps, so the schedule is the same in every arm, however many epochs were cut short or updates skipped. [14]"""
     ramp = jnp.clip((step - start + 1) / max(1, config.warmup), 0.0, 1.0)
     return peak * ramp * (jnp.maximum(0.0, 1 - step / config.steps) if config.decay else 1.0)
 
