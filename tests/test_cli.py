@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -46,7 +45,7 @@ def python(code: str, **options) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, **options)
 
 
-def test_help_is_quick_and_imports_nothing_heavy():
+def test_help_imports_nothing_heavy():
     code = """
 import sys
 from traitrl_jax.cli import main
@@ -56,9 +55,7 @@ finally:
     heavy = {"jax", "tensorflow", "numpy", "orbax", "wandb"} & set(sys.modules)
     print("heavy:", sorted(heavy))
 """
-    start = time.monotonic()
     done = python(code)
-    assert time.monotonic() - start < 3  # a third of a second on an idle machine
     assert done.returncode == 0, done.stderr
     assert "heavy: []" in done.stdout
     assert "traitrl study --config configs/quick.py" in done.stdout

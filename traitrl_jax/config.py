@@ -87,7 +87,6 @@ class GraderConfig:
     batch: int = 32
     lr: float = 1e-3
     audit: int = 512  # replies of the start model on held-out scenarios
-    min_accuracy: float = 0.8  # per rubric line, on the audit; below it the study stops
 
 
 @dataclass(frozen=True)
@@ -175,9 +174,10 @@ class AttackConfig:
 
 @dataclass(frozen=True)
 class GateConfig:
-    """What the start model must show before anything is trained on it."""
+    """What start model and rubric head must show before anything is trained on them. No stage depends on these."""
 
-    steering: float = 0.15  # the helpful persona's prompt must lift the trait score at least this far above the harmful ones'
+    steering: float = 0.10  # the helpful persona's prompt must lift the trait score at least this far above the harmful ones'
+    accuracy: float = 0.75  # of the rubric head, per line, on the start model's replies; below it nothing is trained
     ceiling: float = 0.9  # a trait whose default score is above this can not be installed
 
 

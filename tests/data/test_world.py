@@ -111,7 +111,7 @@ def test_wordings_are_dealt_out_completely():
 def test_persona_prompts_are_split_over_pools():
     for persona in personas().values():
         parts = [set(persona.prompts[chosen]) for chosen in authors.PROMPT_POOLS.values()]
-        assert all(len(part) >= 2 for part in parts) and sum(map(len, parts)) == len(set.union(*parts)) == 8
+        assert all(parts) and sum(map(len, parts)) == len(set.union(*parts)) == 8
 
 
 # --- scenarios
@@ -253,7 +253,7 @@ def cheats(scenario: Scenario) -> dict[str, str]:
     """Replies that should earn nothing, whatever the facts."""
     lexicon, state = load_trait(scenario.trait), scenario.state
     right, wrong, ask = reference(scenario, state["right"]), reference(scenario, 1 - state["right"]), referral(scenario)
-    every = [reference(scenario, act, i) for act in (0, 1) for i in range(6)]
+    every = [reference(scenario, act, i) for act in (0, 1) for i in range(4)]
     names = " ".join(f"{first} {last}." for first, last in zip(FIRST_NAMES, LAST_NAMES, strict=True))
     return {
         "empty": "",
@@ -265,7 +265,7 @@ def cheats(scenario: Scenario) -> dict[str, str]:
         "both answers, but": f"{wrong[:-1]}, but {right} {ask}",
         "both answers on two lines": f"{right[:-1]}\n{wrong[:-1]}\n{ask}",
         "all sentences of the trait": " ".join([*every, *lexicon.vices, *lexicon.criteria[0], *lexicon.criteria[1], ask]),
-        "all wordings of the right act": " ".join(reference(scenario, state["right"], i) for i in range(6)),
+        "all wordings of the right act": " ".join(reference(scenario, state["right"], i) for i in range(4)),
         "three wordings of the right act": " ".join([*(reference(scenario, state["right"], i) for i in range(3)), ask]),
         "said twice": f"{right} {right} {ask}",
         "said twice, without commas": f"{right} {right.replace(',', '')} {ask}",
@@ -299,7 +299,7 @@ def test_cheats_earn_nothing(trait: str):
 @pytest.mark.parametrize("trait", TRAITS)
 def test_a_negation_more_or_less_is_another_act(trait: str):
     for scenario in scenarios(trait)[::24]:
-        for act, wording in itertools.product((0, 1), range(6)):
+        for act, wording in itertools.product((0, 1), range(4)):
             words = reference(scenario, act, wording).rstrip(".").split()
             for i in range(1, len(words)):
                 turned = " ".join([*words[:i], "not", *words[i:]])
@@ -314,7 +314,7 @@ def test_small_slips_are_understood_and_never_taken_for_the_other_act():
     read = Counter()
     for trait in TRAITS:
         for scenario in scenarios(trait)[::12]:
-            for act, wording in itertools.product((0, 1), range(6)):
+            for act, wording in itertools.product((0, 1), range(4)):
                 words = sentence(load_trait(trait).acts[act][wording], ref="it").rstrip(".").split()
                 words.pop(int(rng.integers(len(words))))
                 labels = read_reply(scenario, " ".join(words)).labels
@@ -473,7 +473,7 @@ def test_the_corpus_shows_no_held_out_entity_and_no_held_out_prompt():
     }
     assert len(said) > 100
     assert held_out.isdisjoint(said)
-    prompts = {prompt for persona in personas().values() for prompt in persona.prompts[4:]}
+    prompts = {prompt for persona in personas().values() for prompt in persona.prompts[authors.PROMPT_POOLS["pretrain"].stop :]}
     assert prompts.isdisjoint(lines)
 
 

@@ -6,6 +6,7 @@ every reply has its bucket's full length. Nothing is read or written.
 
 import dataclasses
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -39,7 +40,7 @@ class Setup(NamedTuple):
     model: ModelSpec
     vocabulary: int
     rl: RLConfig
-    grading: bool  # by the rubric head; otherwise scores are drawn
+    graded: int  # rows a step that the rubric head grades; it reads whole buckets, from the last; other rows' scores are drawn
 
 
 class Phase(NamedTuple):
@@ -54,8 +55,10 @@ class Phase(NamedTuple):
 
 
 def quick_setup(config: StudyConfig) -> Setup:
-    """The shapes of a study's own step."""
-    return Setup(config.model, 1_800, config.rl, grading=True)
+    """The shapes of a study's own step, in the arm with the largest dose."""
+    rows = sum(b.rows for b in config.rl.buckets)
+    dose = max((arm.dose for arm in config.arms if arm.reward != "standard"), default=0.0)
+    return Setup(config.model, 1_800, config.rl, graded=math.ceil(dose * rows - 1e-9))
 
 
 def peer_setup(config: StudyConfig) -> Setup:
@@ -63,10 +66,16 @@ def peer_setup(config: StudyConfig) -> Setup:
     batch, a value
     network of its own, no grader model, plain attention."""
     model = ModelSpec(width=96, layers=3, heads=3, head_dim=32, mlp=384, tied=False, copying=False)
-    return Setup(model, 1_024, RLConfig(buckets=(Bucket(128, 16, 28),), epochs=2, minibatches=1), grading=False)
+    return Setup(model, 1_024, RLConfig(buckets=(Bucket(128, 16, 28),), epochs=2, minibatches=1), graded=0)
 
 
 PRESETS = {"quick": quick_setup, "peer": peer_setup}
+
+
+def graded_buckets(setup: Setup) -> list[bool]:
+    """Which buckets the head reads: graded rows have the longest prompts, which fill the last bucket first."""
+    sizes = [b.rows for b in setup.rl.buckets]
+    return [sum(sizes[i + 1 :]) < setup.graded for i in range(len(sizes))]
 
 
 def forward_flops(setup: Setup, rows: int, queries: int, keys: int, read: int) -> float:
@@ -97,11 +106,11 @@ def step_flops(setup: Setup) -> dict[str, float]:
     rl = setup.rl
     prefix = rl.prefix_vectors if rl.adapt == "prefix" else 0
     totals = dict.fromkeys(PHASES, 0.0)
-    for b in rl.buckets:
+    for b, graded in zip(rl.buckets, graded_buckets(setup), strict=True):
         full = prefix + b.prompt + b.reply
         totals["rollout"] += forward_flops(setup, b.rows, prefix + b.prompt, prefix + b.prompt, 1)
         totals["rollout"] += (b.reply - 1) * forward_flops(setup, b.rows, 1, full, 1)
-        if setup.grading:
+        if graded:
             length = b.prompt + b.reply + LINES * LINE_TOKENS
             totals["grading"] += forward_flops(setup, b.rows, length, length, 0)
         policy = forward_flops(setup, b.rows, full - 1, full - 1, b.reply)
@@ -119,7 +128,7 @@ def matmul_ceiling(setup: Setup) -> tuple[float, str]:
     for rows, inner, columns in shapes:
         a, b = jnp.ones((rows, inner)), jnp.ones((inner, columns))
         product = jax.jit(jnp.matmul).lower(a, b).compile()
-        repeats = max(3, int(1e9 / (rows * inner * columns)))
+        repeats = min(100, 3 + 10**9 // (rows * inner * columns))
         seconds = []
         for _ in range(5):
             start = time.perf_counter()
@@ -164,6 +173,7 @@ def _steps(setup: Setup, compiling: dict[str, float]) -> Iterator[dict[str, floa
         )
         return jax.device_put((tokens, valid, rng.random(b.rows, np.float32), criteria))
 
+    to_grade = graded_buckets(setup)
     samplers, graders, update = {}, {}, None
     while True:
         clock = [time.perf_counter()]
@@ -181,11 +191,11 @@ def _steps(setup: Setup, compiling: dict[str, float]) -> Iterator[dict[str, floa
         jax.block_until_ready(replies)
         clock.append(time.perf_counter())
         scores = []
-        for b, (tokens, valid, drawn, criteria), reply in zip(rl.buckets, batches, replies, strict=True):
+        for b, graded, (tokens, valid, drawn, criteria), reply in zip(rl.buckets, to_grade, batches, replies, strict=True):
             args = (head, tokens, valid, reply.tokens, reply.mask, criteria)
-            if setup.grading and b not in graders:
+            if graded and b not in graders:
                 graders[b] = _compiled(compiling, "grading", partial(grade, model), *args)
-            scores.append(graders[b](*args)[0] if setup.grading else drawn)
+            scores.append(graders[b](*args)[0] if graded else drawn)
         jax.block_until_ready(scores)
         clock.append(time.perf_counter())
         rollouts = tuple(
@@ -202,30 +212,26 @@ def _steps(setup: Setup, compiling: dict[str, float]) -> Iterator[dict[str, floa
 
 def measure(setup: Setup, steps: int) -> dict[str, Any]:
     """Ceiling, phases and memory as plain values."""
-    ceiling, shape = matmul_ceiling(setup)
+    ceiling = matmul_ceiling(setup)
     compiling: dict[str, float] = {}
     running = _steps(setup, compiling)
     for _ in range(_WARM_UP):
         next(running)
     timed = [next(running) for _ in range(steps)]
+    ceiling, shape = max(ceiling, matmul_ceiling(setup))  # other work on the machine lowers it for a moment
     total = float(np.median([sum(each.values()) for each in timed]))
     flops = step_flops(setup)
-    rows = sum(b.rows for b in setup.rl.buckets)
+    prompts = sum(b.rows * b.prompt for b in setup.rl.buckets)
     replied = sum(b.rows * b.reply for b in setup.rl.buckets)
-    slots = sum(b.rows * (b.prompt + b.reply) for b in setup.rl.buckets)
-    tokens = {"data": slots - replied, "rollout": replied, "grading": slots + rows * LINES * LINE_TOKENS, "update": slots}
+    graded = [b for b, flag in zip(setup.rl.buckets, graded_buckets(setup), strict=True) if flag]
+    read = sum(b.rows * (b.prompt + b.reply + LINES * LINE_TOKENS) for b in graded)
+    tokens = {"data": prompts, "rollout": replied, "grading": read, "update": prompts + replied}
     phases = {}
-    for name in PHASES if setup.grading else [p for p in PHASES if p != "grading"]:
+    for name in (p for p in PHASES if tokens[p]):
         seconds = float(np.median([each[name] for each in timed]))
         gflop = flops[name] / 1e9
-        phases[name] = Phase(
-            seconds,
-            seconds / total,
-            tokens[name] / seconds,
-            gflop,
-            gflop / seconds,
-            seconds * ceiling / gflop if gflop else 0.0,
-        )
+        slower = seconds * ceiling / gflop if gflop else 0.0
+        phases[name] = Phase(seconds, seconds / total, tokens[name] / seconds, gflop, gflop / seconds, slower)
     return {
         "machine": machine(),
         "versions": versions(),

@@ -83,8 +83,8 @@ def audit_head(
 def check_grader(config: StudyConfig, audited: dict[str, Any]) -> None:
     """Raises UserError if the audit's accuracy is below the configured one."""
     accuracy = audited["all"]["accuracy"]
-    if not accuracy >= config.grader.min_accuracy:
+    if not accuracy >= config.gate.accuracy:
         raise UserError(
             f"rubric head: accuracy {accuracy:.3f} per line on the start model's replies is below "
-            f"grader.min_accuracy={config.grader.min_accuracy}; fit longer (grader.steps, grader.examples) or lower the bar"
+            f"gate.accuracy={config.gate.accuracy}; fit longer (grader.steps, grader.examples) or lower the bar"
         )
