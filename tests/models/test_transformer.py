@@ -62,6 +62,45 @@ def ragged(seed=0, lengths=(7, 1)) -> list[np.ndarray]:
     return [rng.integers(0, FEW, n) for n in lengths]
 
 
+def naive_forward(spec, p, tokens) -> np.ndarray:
+    """One row of a plain model, slot by slot and head by head."""
+
+    def norm(x, scale):
+        return x / np.sqrt(np.mean(x**2) + 1e-6) * scale
+
+    def turn(x, position):
+        """Pairs (i, i + half) of the first dimensions turn by position x base^(-i / half)."""
+        x, half = x.copy(), int(spec.head_dim * spec.rope_share) // 2
+        for i in range(half):
+            angle = position * spec.rope_base ** (-i / half)
+            a, b = x[i], x[i + half]
+            x[i], x[i + half] = a * np.cos(angle) - b * np.sin(angle), a * np.sin(angle) + b * np.cos(angle)
+        return x
+
+    xs = [p["embedding"][token] * spec.width**0.5 for token in tokens]
+    for i in range(spec.layers):
+        layer, ys = p[f"layer_{i}"], []
+        normed = [norm(x, layer["norm_attention"]) for x in xs]
+        for t, x in enumerate(xs):
+            for n in range(spec.heads):
+                q = turn(normed[t] @ layer["wq"][:, n], t)
+                scores = [q @ turn(normed[s] @ layer["wk"][:, n], s) / spec.head_dim**0.5 for s in range(t + 1)]
+                weights = np.exp(scores) / np.sum(np.exp(scores))
+                x = x + sum(w * (normed[s] @ layer["wv"][:, n]) for s, w in enumerate(weights)) @ layer["wo"][n]
+            ys.append(x + np.maximum(norm(x, layer["norm_mlp"]) @ layer["w_up"], 0) ** 2 @ layer["w_down"])
+        xs = ys
+    return np.stack([norm(x, p["norm_out"]) for x in xs])
+
+
+def test_the_forward_pass_is_the_naive_one():
+    """Every parameter has its place: which matrix makes queries, which dimensions turn, what is normed."""
+    plain, rng = Model(copying=False, tied=False), np.random.default_rng(8)
+    plain.params = jax.tree.map(lambda a: np.float32(a + 0.3 * rng.normal(size=a.shape)), plain.params)
+    row = rng.integers(0, VOCABULARY, 6)
+    expect = naive_forward(plain.decoder.spec, jax.tree.map(lambda a: np.asarray(a, np.float64), plain.params), row)
+    np.testing.assert_allclose(plain.hidden(row[None], np.zeros((1, 6), int))[0], expect, **EXACT)
+
+
 def test_a_token_sees_nothing_behind_it(model):
     """Changing token 6 leaves the outputs of tokens 0 to 5 as they are, and changes the ones from there on."""
     row = ragged(lengths=(12,))[0]

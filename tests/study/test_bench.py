@@ -1,6 +1,7 @@
 """The speed table counts the work that is done."""
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -56,14 +57,15 @@ def test_the_head_reads_the_buckets_that_scenarios_fill():
 def test_a_preset_is_measured(monkeypatch):
     """JSON and table from one step; shares add up to the step and the numbers of a row agree."""
     monkeypatch.setattr(bench, "_LARGE", 64)
-    found = json.loads(bench.bench_ppo(CONFIG, "quick", as_json=True, steps=1))
+    model, rl = replace(SPEC, layers=1, copying=False), replace(RL, buckets=RL.buckets[:1], epochs=1)
+    found = json.loads(bench.bench_ppo(replace(CONFIG, model=model, rl=rl), "quick", as_json=True, steps=1))
     phases = found["phases"]
     assert list(phases) == list(bench.PHASES) and sum(p["share"] for p in phases.values()) == pytest.approx(1, abs=1e-6)
     assert set(found["compile_seconds"]) == {"rollout", "grading", "update"}
     update = phases["update"]
     assert update["slower"] == pytest.approx(found["ceiling_gflops"] / update["gflops"])
     table = bench._table(found)
-    assert all(name in table for name in phases) and "6 x (5 + 3), 2 x (9 + 4)" in table
+    assert all(name in table for name in phases) and "6 x (5 + 3)" in table
 
 
 def test_mistakes_are_named():
