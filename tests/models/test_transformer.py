@@ -95,7 +95,7 @@ def naive_forward(spec, p, tokens) -> np.ndarray:
 def test_the_forward_pass_is_the_naive_one():
     """Every parameter has its place: which matrix makes queries, which dimensions turn, what is normed."""
     plain, rng = Model(copying=False, tied=False), np.random.default_rng(8)
-    plain.params = jax.tree.map(lambda a: np.float32(a + 0.3 * rng.normal(size=a.shape)), plain.params)
+    plain.params = jax.tree.map(lambda a: a + 0.3 * jnp.float32(rng.normal(size=a.shape)), plain.params)
     row = rng.integers(0, VOCABULARY, 6)
     expect = naive_forward(plain.decoder.spec, jax.tree.map(lambda a: np.asarray(a, np.float64), plain.params), row)
     np.testing.assert_allclose(plain.hidden(row[None], np.zeros((1, 6), int))[0], expect, **EXACT)

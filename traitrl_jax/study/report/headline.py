@@ -77,7 +77,13 @@ def _meaning(results: Results, found: Results) -> str:
     arm = next((arm for arm in results.get("arms") or [] if arm.get("name") == found.get("treated")), {})
     reward = "traits" if arm.get("reward") in (None, "rubric") else esc(plain(arm["reward"]))
     share = f"{100 * num(arm['dose']):g}% of training rows" if num(arm.get("dose")) else "training"
-    if interval is None:
+    usable, of = num((found.get("usable") or {}).get("of")), num(found.get("of"))
+    if usable is not None and of and usable < of / 2:
+        what = (
+            f"Only {usable:.0f} of these {of:.0f} evals tell the start model's helpful from its harmful persona, so the count may "
+            "reflect other habits, such as fewer refusals, and shows no transfer of traits"
+        )
+    elif interval is None:
         what = "The change has no interval here, so it shows a direction and no more"
     elif interval[0] > 0:
         what = f"Rewarding {reward} in {share} carried over, on average, to evals of other kinds"
