@@ -80,8 +80,8 @@ def _meaning(results: Results, found: Results) -> str:
     usable, of = num((found.get("usable") or {}).get("of")), num(found.get("of"))
     if usable is not None and of and usable < of / 2:
         what = (
-            f"Only {usable:.0f} of these {of:.0f} evals tell the start model's helpful from its harmful persona, so the count may "
-            "reflect other habits, such as fewer refusals, and shows no transfer of traits"
+            f"Only {usable:.0f} of these {of:.0f} evals tell the start model's helpful from its harmful persona, so the count "
+            "may reflect other habits, such as fewer refusals, and shows no transfer of traits"
         )
     elif interval is None:
         what = "The change has no interval here, so it shows a direction and no more"
