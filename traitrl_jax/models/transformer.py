@@ -42,8 +42,7 @@ class Context:
     @classmethod
     def shared(cls, segments: Int[Array, "B T"]) -> "Context":
         """From segment numbers: -1 padding, 0 shared, 1 ... side by side. Each of these is a run of slots and continues
-        segment 0
-        in position and in the token it follows; without a segment 0 they are conversations packed into a row."""
+        segment 0 in position and in the token it follows; without a segment 0 they are conversations packed into a row."""
         slots = jnp.broadcast_to(jnp.arange(segments.shape[1]), segments.shape)
         valid = segments >= 0
         prefix = segments == 0
