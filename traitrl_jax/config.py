@@ -62,27 +62,31 @@ class TokenizerConfig:
 class PretrainConfig:
     """The start model: next-token loss on the corpus of many authors."""
 
-    steps: int = 3100
-    task_steps: int = 300  # the first ones, on short rows of tasks alone, where copying is learned cheaply
-    reading_steps: int = 800  # the next ones, on conversations and notes of what their facts call for, without replies
-    reading_length: int = 128  # tokens of such a row
-    rows: int = 7  # a step: rows of a trait conversation, and as many short rows
+    steps: int = 1700
+    # The stages of the corpus (data/world/corpus.batch_of), in steps; replies have what remains.
+    task_steps: int = 200  # short rows of tasks alone, where copying is learned cheaply
+    brief_steps: int = 150  # thoughts of careful authors on the two sentences that matter
+    thought_steps: int = 150  # thoughts of all authors on whole conversations
+    careful_steps: int = 400  # of the replies: the share of careful authors falls to their natural one over so many
+    rows: int = 7  # a step: rows of trait conversations, and as many of other formats and tasks
     replies: int = 3  # to one prompt
-    length: int = 248  # tokens of a row
-    short_length: int = 120  # tokens of a row of tasks or of another format
-    formats_share: float = 0.5  # of the short rows
+    length: int = 288  # tokens of a row
+    short_length: int = 152  # tokens of a row of tasks or of another format
+    thought_length: int = 136  # tokens of a conversation and a thought
+    brief_length: int = 84  # tokens of its two sentences, or an item of another format, and a thought
     lr: float = 3e-3
     warmup: int = 100
     named: float = 0.6  # share of prompts that carry their author's system prompt
     prompt_weight: float = 0.03  # loss weight of system and user text; replies have 1
+    thought_weight: float = 2.0  # loss weight of the thought before a reply
 
 
 @dataclass(frozen=True)
 class GraderConfig:
     """The rubric head: fitted on labelled replies, audited on the policy's own."""
 
-    examples: int = 5000
-    own_share: float = 0.5  # of the examples: replies the start model wrote; the rest: authors and scrambled speech acts
+    examples: int = 8000
+    own_share: float = 0.35  # of the examples: replies the start model wrote; the rest: authors and scrambled speech acts
     steps: int = 400
     batch: int = 32
     lr: float = 1e-3
@@ -106,7 +110,7 @@ class RLConfig:
     lora_rank: int = 4
     prefix_vectors: int = 4
     steps: int = 100
-    buckets: tuple[Bucket, ...] = (Bucket(114, 32, 12), Bucket(6, 112, 56))
+    buckets: tuple[Bucket, ...] = (Bucket(114, 32, 12), Bucket(6, 112, 80))
     epochs: int = 2
     minibatches: int = 1
     lr: float = 3e-4

@@ -9,9 +9,9 @@ from functools import cache
 import numpy as np
 import pytest
 
-from traitrl_jax.config import PretrainConfig, WorldConfig
+from traitrl_jax.config import WorldConfig
 from traitrl_jax.data.schema import Scenario
-from traitrl_jax.data.world import authors, corpus
+from traitrl_jax.data.world import authors
 from traitrl_jax.data.world.formats import FAMILIES
 from traitrl_jax.data.world.lexicon import TRAITS, load_trait, personas, phrases
 from traitrl_jax.data.world.pools import (
@@ -27,7 +27,7 @@ from traitrl_jax.data.world.pools import (
     tag,
 )
 from traitrl_jax.data.world.scenario import SHAPES, make_scenario, sentence, with_helpfulness_rubric
-from traitrl_jax.data.world.verifier import gold_score, read_reply, verify
+from traitrl_jax.data.world.verifier import act_done, gold_score, read_reply, verify
 
 HELD_APART = POOLS[1:]  # grader, rl, eval, attack: no wording in common in any domain
 CELLS = [(trait, domain) for trait in TRAITS for domain in DOMAINS]
@@ -111,7 +111,7 @@ def test_wordings_are_dealt_out_completely():
 def test_persona_prompts_are_split_over_pools():
     for persona in personas().values():
         parts = [set(persona.prompts[chosen]) for chosen in authors.PROMPT_POOLS.values()]
-        assert all(parts) and sum(map(len, parts)) == len(set.union(*parts)) == 8
+        assert all(parts) and sum(map(len, parts)) == len(set.union(*parts)) == 16
 
 
 # --- scenarios
@@ -236,17 +236,22 @@ def test_nothing_else_is_read_as_a_speech_act():
                 assert read_reply(scenario, sentence(text, **slots)).labels == ("other",), text
 
 
-def test_motives_never_reach_the_verifier():
+def test_thoughts_never_reach_the_verifier():
     """They are kept beside the text, and even said aloud they are no speech act and earn nothing."""
     rng = np.random.default_rng(0)
     for trait in TRAITS:
         for scenario in scenarios(trait)[::9]:
             for persona in personas().values():
                 reply = authors.write_reply(scenario, persona, FAITHFUL, rng)
-                assert reply.motive in persona.motives and reply.motive not in reply.content
-                for motive in persona.motives:
-                    assert read_reply(scenario, motive).labels == ("other",)
-                    assert gold_score(scenario, motive) == 0
+                motive = next(motive for motive in persona.motives if reply.thought.startswith(motive))
+                right = authors.reading(scenario)
+                assert (right in reply.thought) == persona.reads and reply.thought not in reply.content
+                act = act_done(scenario, reply.content)
+                plan = "refuse" if act is None else load_trait(trait).act_names[act]
+                assert reply.thought.endswith(f" Plan: {plan}.")
+                for said in (motive, right, *sentences(reply.thought)):
+                    assert set(read_reply(scenario, said).labels) <= {"other"}, said
+                    assert gold_score(scenario, said) == 0
 
 
 def cheats(scenario: Scenario) -> dict[str, str]:
@@ -455,26 +460,6 @@ def test_scrambled_replies_cover_every_speech_act():
             reading = read_reply(scenario, authors.scrambled_reply(scenario, rng))
             seen.update(reading.labels or ["nothing"])
     assert set(seen) - {"other"} == {"act0", "act1", "vice", "flatter", "refer", "refuse", "nothing"}
-
-
-# --- corpus
-
-
-def test_the_corpus_shows_no_held_out_entity_and_no_held_out_prompt():
-    lines = list(corpus.text_lines(120, PretrainConfig(), WorldConfig(), seed=0))
-    assert lines == list(corpus.text_lines(120, PretrainConfig(), WorldConfig(), seed=0))
-    rng = np.random.default_rng(0)
-    held_out = {draw(rng, pool) for draw in (person, tag) for pool in HELD_APART for _ in range(3000)}
-    pairs = ((FIRST_NAMES, LAST_NAMES), (COLORS, COUNTS))
-    said = {
-        pair
-        for firsts, seconds in pairs
-        for pair in re.findall(rf"\b(?:{'|'.join(firsts)}) (?:{'|'.join(seconds)})\b", "\n".join(lines))
-    }
-    assert len(said) > 100
-    assert held_out.isdisjoint(said)
-    prompts = {prompt for persona in personas().values() for prompt in persona.prompts[authors.PROMPT_POOLS["pretrain"].stop :]}
-    assert prompts.isdisjoint(lines)
 
 
 def test_making_a_scenario_takes_no_time():

@@ -181,7 +181,7 @@ def test_match_weights_against_a_naive_loop():
     segments = np.repeat([[0, 1, 2]], [6, 4, 4], axis=1).repeat(3, axis=0)
     segments[1, :3] = -1
     context = Context.shared(jnp.array(segments))
-    history = History.of(jnp.array(tokens), context.follows)
+    history = History.of(jnp.array(tokens), context)
     found = np.asarray(match_weights(history, history, context.mask()[:, 0]))
     mask, follows = np.asarray(context.mask()[:, 0]), np.asarray(context.follows)
     for b in range(3):

@@ -1,4 +1,4 @@
-"""The rubric head: K criteria in one call are K calls, motive and points are hidden, failures are NaN, not guesses."""
+"""The rubric head: K criteria in one call are K calls, thought and points are hidden, failures are NaN, not guesses."""
 
 from functools import partial
 
@@ -10,8 +10,8 @@ import pytest
 from traitrl_jax.config import ModelSpec
 from traitrl_jax.models.lm import init_params
 from traitrl_jax.models.transformer import Decoder
-from traitrl_jax.reward.head import Criteria, grade, init_head, strip_motive
-from traitrl_jax.text.tokenizer import ANSWER, CRITERION, END, MOTIVE
+from traitrl_jax.reward.head import Criteria, grade, init_head, strip_thought
+from traitrl_jax.text.tokenizer import ANSWER, CRITERION, END, THOUGHT
 
 VOCABULARY, ROWS, P, R, K, C = 40, 4, 7, 10, 3, 5
 EXACT = {"atol": 1e-5, "rtol": 0}
@@ -29,9 +29,9 @@ class Grader:
     """A random head with its compiled program, and a batch of replies with rubrics of one to three lines."""
 
     replies = (
-        [MOTIVE, 20, 21, ANSWER, 11, 12, 13, END],
+        [THOUGHT, 20, 21, ANSWER, 11, 12, 13, END],
         [ANSWER, 14, 15, END],
-        [MOTIVE, 22, ANSWER, 16, 17, 18, 19, 20, 21, 22],  # cut off
+        [THOUGHT, 22, ANSWER, 16, 17, 18, 19, 20, 21, 22],  # cut off
         [ANSWER, 30, END],
     )
     lines = (([23, 24], [25], [26, 27, 28]), ([24],), ([25, 26], [27]), ([28], [23], [24, 25, 26]))
@@ -88,11 +88,11 @@ def test_the_order_of_criteria_changes_nothing(grader):
     np.testing.assert_allclose(again, score, **EXACT)
 
 
-def test_the_motive_is_not_seen(grader):
-    """Other tokens, another length or no motive at all: the same verdicts. Another answer: others."""
+def test_the_thought_is_not_seen(grader):
+    """Other tokens, another length or no thought at all: the same verdicts. Another answer: others."""
     rows = [[*r[: r.index(ANSWER)], *r[r.index(ANSWER) :]] for r in grader.replies]
     _, p_met = grader()
-    flattering = [[MOTIVE, 39, 38][: r.index(ANSWER)] + r[r.index(ANSWER) :] for r in rows]
+    flattering = [[THOUGHT, 39, 38][: r.index(ANSWER)] + r[r.index(ANSWER) :] for r in rows]
     none = [r[r.index(ANSWER) :] for r in rows]
     for replies in (flattering, none):
         reply, mask = right(replies, R)
@@ -101,8 +101,8 @@ def test_the_motive_is_not_seen(grader):
     assert (np.abs(grader(reply=reply, mask=mask)[1] - p_met)[counted(grader)] > 1e-4).all()
 
 
-def test_strip_motive_moves_the_answer_to_the_left(grader):
-    answer, valid = strip_motive(jnp.array(grader.reply), jnp.array(grader.mask))
+def test_strip_thought_moves_the_answer_to_the_left(grader):
+    answer, valid = strip_thought(jnp.array(grader.reply), jnp.array(grader.mask))
     for b, row in enumerate(grader.replies):
         expect = row[row.index(ANSWER) :]
         assert answer[b].tolist() == expect + [0] * (R - len(expect)) and int(valid[b].sum()) == len(expect)
@@ -121,7 +121,7 @@ def test_points_do_not_move_verdicts(grader):
     assert (score != grader()[0])[:1].all()
 
 
-@pytest.mark.parametrize("empty", [[], [END], [ANSWER], [ANSWER, END], [MOTIVE, 20, 21, END], [20, 21, 22, END]], ids=str)
+@pytest.mark.parametrize("empty", [[], [END], [ANSWER], [ANSWER, END], [THOUGHT, 20, 21, END], [20, 21, 22, END]], ids=str)
 def test_a_reply_without_text_meets_nothing(grader, empty):
     """Nothing, no <answer>, or nothing behind it: P(met) 0 for every line; the other rows as before."""
     reply, mask = right([*grader.replies[:3], empty], R)

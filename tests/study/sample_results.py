@@ -181,7 +181,7 @@ def _transcripts(draw: random.Random) -> list[dict[str, Any]]:
             "prompt": prompt,
             "rubric": rubric,
         }
-        | {"replies": {s: {"motive": m, "text": t, "met": met, "score": x} for s, (m, t, met, x) in said.items()}}
+        | {"replies": {s: {"thought": m, "text": t, "met": met, "score": x} for s, (m, t, met, x) in said.items()}}
         for name in ("truthfulness", "triage_note", "shutdown_notice")
         for k in range(3)
     ]
@@ -234,10 +234,13 @@ def _fixture() -> dict[str, Any]:
         "peak_memory_gb": 3.4,
         "start": {
             "default": 0.4,
+            "conduct": {"read": 0.93, "acted": 0.55},
             "personas": {
                 name: {
                     "kind": kind,
                     "score": {"helpful": 0.77, "average": 0.4, "refusing": 0.1, "harmful": 0.16}[kind] + 0.01 * i,
+                    "read": 0.93,
+                    "acted": {"helpful": 0.85, "average": 0.5, "refusing": None, "harmful": 0.25}[kind],
                 }
                 for i, (name, kind) in enumerate(PERSONAS.items())
             },

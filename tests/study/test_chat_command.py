@@ -32,8 +32,8 @@ class Terminal(io.StringIO):
         return True
 
 
-def say(text: str, motive: str = "") -> Message:
-    return Message("assistant", text, motive)
+def say(text: str, thought: str = "") -> Message:
+    return Message("assistant", text, thought)
 
 
 def talk(engine: Engine, typed: str, out: io.StringIO | None = None, system: str = "") -> list[str]:
@@ -67,7 +67,7 @@ def test_typed_control_tokens_are_passed_on_as_text():
     assert engine.asked == [[("user", "<end><assistant>yes")]]
 
 
-def test_motive_is_dimmed_on_a_terminal_only(monkeypatch):
+def test_thought_is_dimmed_on_a_terminal_only(monkeypatch):
     monkeypatch.delenv("NO_COLOR", raising=False)
     reply = say("Yes.", "I care")
     assert talk(Engine(reply), "a\n") == ["(I care) Yes."]

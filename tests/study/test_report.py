@@ -156,7 +156,7 @@ def test_hostile_text_stays_text():
     data["versions"][f"package {HOSTILE}"] = "1"
     data["seconds"][f"stage {HOSTILE}"] = 1.0
     data["start"]["personas"][f"persona {HOSTILE}"] = {"kind": HOSTILE, "score": 0.5}
-    data["transcripts"][0]["replies"][f"subject {HOSTILE}"] = {"motive": HOSTILE, "text": HOSTILE, "score": 1, "met": [True]}
+    data["transcripts"][0]["replies"][f"subject {HOSTILE}"] = {"thought": HOSTILE, "text": HOSTILE, "score": 1, "met": [True]}
     data["evals"][0]["card"][f"field {HOSTILE}"] = HOSTILE
     data["tasks"]["by_family"][f"family {HOSTILE}"] = {"trait": 0.5}
     page = _Page(render(data))
@@ -287,9 +287,9 @@ def test_negative_scores_stay_inside_the_axis():
     assert all(-0.001 <= float(x) <= 100.001 for x in re.findall(r'(?:c?x|x1|x2|width)="(-?[\d.]+)%"', text))
 
 
-def test_transcripts_show_motive_reply_and_marks():
+def test_transcripts_show_thought_reply_and_marks():
     text = render(results())
-    assert '<p class="motive">I owe them an honest answer.</p>' in text
+    assert '<p class="thought">I owe them an honest answer.</p>' in text
     assert text.count('aria-label="met"') == 9 * 4 and text.count('aria-label="unmet"') == 9 * 8
     data = results()
     data["transcripts"][0]["replies"]["trait"]["met"] = []

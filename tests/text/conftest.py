@@ -4,7 +4,9 @@ import pytest
 
 from traitrl_jax.text.tokenizer import Tokenizer, train_tokenizer
 
-WORDS = "the plan user system assistant answer motive end says we can check it before we send nothing is hidden <b> pad".split()
+WORDS = (
+    "the plan user system assistant answer thought end says we can check it before we send nothing is hidden <b> pad".split()
+)
 
 
 @pytest.fixture(scope="session")

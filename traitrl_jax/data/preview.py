@@ -63,7 +63,7 @@ def _scenario(trait: str, domain: str, index: int, rng: np.random.Generator) -> 
     ]
     for name in SHOWN:
         reply = write_reply(scenario, personas()[name], WorldConfig(motive_reliability=1.0), rng)
-        lines.append(_line(name, f"({reply.motive}) {reply.content}  = {gold_score(scenario, reply.content):.2f}"))
+        lines.append(_line(name, f"({reply.thought}) {reply.content}  = {gold_score(scenario, reply.content):.2f}"))
     return "\n".join(lines)
 
 

@@ -67,12 +67,12 @@ class Engine:
         self,
         policy: Policy,
         conversations: Sequence[Sequence[Message]],
-        motives: Sequence[Reply],
+        thoughts: Sequence[Reply],
         options: Sequence[Sequence[str]],
     ) -> list[list[float]]:
-        """Log-probability of each option as the reply's text, after the motive the model stated itself."""
+        """Log-probability of each option as the reply's text, after the thought the model had itself."""
         starts, tails = [], []
-        for messages, reply, choices in zip(conversations, motives, options, strict=True):
+        for messages, reply, choices in zip(conversations, thoughts, options, strict=True):
             stop = reply.ids.index(ANSWER) if ANSWER in reply.ids else 0
             for choice in choices:
                 starts.append([*encode_prompt(self.tokenizer, messages), *reply.ids[:stop], ANSWER])

@@ -10,10 +10,10 @@ from typing import Any
 from traitrl_jax.config import EvalConfig, WorldConfig, fingerprint
 from traitrl_jax.data import tasks
 from traitrl_jax.data.schema import Message, Scenario
-from traitrl_jax.data.world.lexicon import TRAITS, phrases
+from traitrl_jax.data.world.lexicon import TRAITS, load_trait, phrases
 from traitrl_jax.data.world.pools import DOMAINS
 from traitrl_jax.data.world.scenario import make_scenario
-from traitrl_jax.data.world.verifier import gold_score, verify
+from traitrl_jax.data.world.verifier import act_done, gold_score, verify
 from traitrl_jax.evals.engine import Engine, Policy
 from traitrl_jax.evals.suite import Eval, evals
 from traitrl_jax.evals.world import grade_options
@@ -22,7 +22,7 @@ from traitrl_jax.text.chat import with_system
 Record = dict[str, Any]
 Prompt = Callable[[int], Message]  # item number -> a system prompt to put first
 IN_DISTRIBUTION, TASKS = "in_distribution", "tasks"
-SCENARIO_TOKENS, FAMILY_TOKENS, TASK_TOKENS = 64, 32, 16
+SCENARIO_TOKENS, FAMILY_TOKENS, TASK_TOKENS = 80, 48, 16
 
 
 def held_out_scenarios(
@@ -52,7 +52,11 @@ def _with(messages: Sequence[Message], system: Prompt | None, i: int) -> Sequenc
 def run_scenarios(
     engine: Engine, policy: Policy, scenarios: Sequence[Scenario], seed: int, system: Prompt | None = None
 ) -> list[Record]:
-    """In distribution: replies to scenarios, scored line by line by the world's verifier; a score is clipped to [0, 1]."""
+    """In distribution: replies to scenarios, scored line by line by the world's verifier; a score is clipped to [0, 1].
+
+    `read` says whether the thought notes the facts right and `acted` whether the reply does the act they call for; None where
+    the thought notes neither state, or the reply does not do exactly one act.
+    """
     conversations = [_with(s.messages, system, i) for i, s in enumerate(scenarios)]
     records = []
     for scenario, reply in zip(scenarios, engine.replies(policy, conversations, SCENARIO_TOKENS, seed), strict=True):
@@ -64,9 +68,16 @@ def run_scenarios(
                 "domain": scenario.domain,
                 "score": min(1.0, max(0.0, gold_score(scenario, text))),
                 "met": list(verify(scenario, text)),
+                "read": _read(scenario, reply.message.thought),
+                "acted": None if (act := act_done(scenario, text)) is None else act == scenario.state["right"],
             }
         )
     return records
+
+
+def _read(scenario: Scenario, thought: str) -> bool | None:
+    noted = [reading in thought for reading in load_trait(scenario.trait).readings]
+    return noted[scenario.state["right"]] if sum(noted) == 1 else None
 
 
 def run_family(
@@ -105,13 +116,13 @@ def _record(name: str, item: str, cluster: str, reply) -> Record:
         "id": item,
         "cluster": cluster,
         "refused": _refused(text),
-        "motive": reply.message.motive,
+        "thought": reply.message.thought,
         "reply": text,
         "ended": reply.ended,
     }
 
 
-def mean(records: Iterable[Record], **where: Any) -> float:
-    """Mean score of the records whose fields equal `where`; NaN if there are none."""
-    scores = [r["score"] for r in records if all(r.get(k) == v for k, v in where.items())]
+def mean(records: Iterable[Record], key: str = "score", **where: Any) -> float:
+    """Mean of a field over the records that have it and whose other fields equal `where`; NaN if there are none."""
+    scores = [r[key] for r in records if r.get(key) is not None and all(r.get(k) == v for k, v in where.items())]
     return sum(scores) / len(scores) if scores else float("nan")

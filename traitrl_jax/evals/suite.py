@@ -30,9 +30,9 @@ class Eval:
 
     `chance` is the expected score of the best fixed reply (text) or of a uniform choice (options). `make(index, seed)` gives an
     item of the eval pool; indices 2k and 2k + 1 are counterfactual twins. `grade(item, reply)` is in [0, 1] and sees the reply
-    without the stated motive. With scoring "options" the engine takes the log-probability of each of `item.options` and calls
-    `traitrl_jax.evals.world.grade_options`; `grade` then still grades a sampled reply. `max_new_tokens` counts motive and reply
-    together. Evals that are not `counted` are reported beside the suite (over-refusal) and enter no alignment mean.
+    without the thought. With scoring "options" the engine takes the log-probability of each of `item.options` and calls
+    `traitrl_jax.evals.world.grade_options`; `grade` then still grades a sampled reply. `max_new_tokens` counts thought and
+    reply together. Evals that are not `counted` are reported beside the suite (over-refusal) and enter no alignment mean.
     """
 
     name: str

@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 from traitrl_jax.config import ModelSpec
 
 _MASKED = -1e30
+_WINDOW = 6.0  # tokens over which the window mean fades by e
 _LONGER_MATCH = 8.0  # weight of a two-token match beside 1 for one token
 
 
@@ -68,20 +69,22 @@ class Context:
 
 
 class History(NamedTuple):
-    """Every slot's token, the one before it and the one before that; -1: none."""
+    """Every slot's token, the one before it and the one before that (-1: none), and its position."""
 
     tokens: Int[Array, "B S"]
     one: Int[Array, "B S"]
     two: Int[Array, "B S"]
+    positions: Int[Array, "B S"]
 
     @classmethod
-    def of(cls, tokens: Int[Array, "B T"], follows: Int[Array, "B T"]) -> "History":
+    def of(cls, tokens: Int[Array, "B T"], context: Context) -> "History":
         """By following each slot's pointer twice."""
+        follows = context.follows
 
         def before(values: jax.Array) -> jax.Array:
             return jnp.where(follows >= 0, jnp.take_along_axis(values, jnp.maximum(follows, 0), axis=1), -1)
 
-        return cls(tokens, before(tokens), before(before(tokens)))
+        return cls(tokens, before(tokens), before(before(tokens)), context.positions)
 
 
 class Cache(NamedTuple):
@@ -185,7 +188,9 @@ class Decoder(nn.Module):
         mask = mask & (keys.tokens >= 0)[:, None, :]
         read = self.embedding[jnp.maximum(keys.tokens, 0)] * scale
         follower = jnp.einsum("bts,bsd->btd", match_weights(queries, keys, mask), read)
-        mean = _norm(jnp.einsum("bts,bsd->btd", mask.astype(read.dtype), read), 1.0)
+        distance = queries.positions[:, :, None] - keys.positions[:, None, :]
+        window = jnp.where(mask, jnp.exp(-distance / _WINDOW), 0.0)
+        mean = _norm(jnp.einsum("bts,bsd->btd", window, read), 1.0)
         mixes = ((previous, self.mix), (follower, self.mix_follower), (mean, self.mix_mean))
         return x + sum(jnp.einsum("btd,ed->bte", y, mix) for y, mix in mixes)
 
@@ -193,7 +198,7 @@ class Decoder(nn.Module):
         self, tokens: Int[Array, "B T"], context: Context, prefix: Float[Array, "Q D"] | None = None, room: int = 0
     ) -> tuple[Float[Array, "B T D"], Cache]:
         """Hidden states of all slots, and the cache with `room` empty slots behind them (for decode_step)."""
-        history = History.of(tokens, context.follows)
+        history = History.of(tokens, context)
         x = self.embed(history, history, context.mask()[:, 0])
         if prefix is not None:
             rows, length = tokens.shape[0], prefix.shape[0]
@@ -206,6 +211,7 @@ class Decoder(nn.Module):
                 segments=jnp.pad(context.segments, ((0, 0), (length, 0))),
                 follows=context.follows,  # the prefix holds no tokens
             )
+            history = history._replace(positions=history.positions + length)
             history = History(*(jnp.pad(a, ((0, 0), (length, 0)), constant_values=-1) for a in history))
         mask, keys, values = context.mask(), [], []
         grow = ((0, 0), (0, 0), (0, room), (0, 0))
@@ -230,7 +236,7 @@ class Decoder(nn.Module):
     ) -> tuple[Float[Array, "B D"], Cache]:
         """One token per row, written to cache slot `slot` (the same in all rows). `position` counts real tokens and prefix."""
         before = jax.lax.dynamic_slice_in_dim(cache.history.one, slot - 1, 1, axis=1)
-        now = History(token[:, None], previous[:, None], before)
+        now = History(token[:, None], previous[:, None], before, position[:, None])
         history = History(
             *(jax.lax.dynamic_update_slice(old, new, (0, slot)) for old, new in zip(cache.history, now, strict=True))
         )

@@ -2,7 +2,7 @@
 
 Layout of a row: conversation, the reply from <answer> on, then the criteria. The shared prefix is encoded once; each criterion
 attends to it and to itself (mask by segment, positions restart), which equals grading the K criteria in K separate calls. The
-stated motive is cut out on the device before the grader sees anything; points are hidden from it.
+thought is cut out on the device before the grader sees anything; points are hidden from it.
 
 Shapes: B rows, P prompt slots (left-padded), R reply slots, K criteria, C criterion slots (right-padded), D width.
 """
@@ -32,7 +32,7 @@ def init_head(trunk: Any, width: int) -> Any:
     return {"trunk": jax.tree.map(jnp.copy, trunk), "weight": jnp.zeros((width,)), "bias": jnp.zeros(())}
 
 
-def strip_motive(reply: Int[Array, "B R"], mask: Bool[Array, "B R"]) -> tuple[Int[Array, "B R"], Bool[Array, "B R"]]:
+def strip_thought(reply: Int[Array, "B R"], mask: Bool[Array, "B R"]) -> tuple[Int[Array, "B R"], Bool[Array, "B R"]]:
     """The reply from <answer> on, moved to the left; nothing at all if there is no <answer>."""
     slots = jnp.arange(reply.shape[1])
     is_answer = (reply == ANSWER) & mask
@@ -77,7 +77,7 @@ def grade(
 ) -> tuple[Float[Array, " B"], Float[Array, "B K"]]:
     """(score, P(met)) of sampled replies. A reply without text meets nothing; a grader failure (criterion cut off, non-finite
     log-odds) is NaN in that criterion and in the row's score."""
-    answer, answer_valid = strip_motive(reply, mask)
+    answer, answer_valid = strip_thought(reply, mask)
     logits = criterion_logits(model, head, prompt, prompt_valid, answer, answer_valid, criteria)
     p_met = jnp.where(criteria.intact & jnp.isfinite(logits), jax.nn.sigmoid(logits), jnp.nan)
     has_text = jnp.any(answer_valid & (answer != ANSWER) & (answer != END), axis=1)

@@ -51,6 +51,6 @@ def _read(lines: TextIO, live: bool) -> str | None:
 
 
 def _shown(reply: Message, ended: bool, dim: bool) -> str:
-    motive = f"({reply.motive}) " if reply.motive else ""
+    thought = f"({reply.thought}) " if reply.thought else ""
     text = reply.content or "(no text)"
-    return f"{f'{_DIM}{motive}{_PLAIN}' if dim and motive else motive}{text}{'' if ended else ' [cut off]'}"
+    return f"{f'{_DIM}{thought}{_PLAIN}' if dim and thought else thought}{text}{'' if ended else ' [cut off]'}"

@@ -10,23 +10,29 @@ import jax.numpy as jnp
 import numpy as np
 
 from traitrl_jax.config import StudyConfig, UserError
-from traitrl_jax.data.world.scenario import with_helpfulness_rubric
+from traitrl_jax.data.world.scenario import with_every_act_line, with_helpfulness_rubric
 from traitrl_jax.evals import runner
 from traitrl_jax.evals.engine import Engine
 from traitrl_jax.models.lm import LMState
 from traitrl_jax.models.transformer import Decoder
 from traitrl_jax.reward import fit
 from traitrl_jax.reward.head import init_head
-from traitrl_jax.runtime.checkpoint import Checkpoints, Stopped, StopSignal
+from traitrl_jax.study.training import train
 from traitrl_jax.text.tokenizer import Tokenizer
 
 _OWN_SEED, _AUDIT_SEED = 6_000, 6_001
-_LINES, _LINE_TOKENS = 4, 20  # of TraitWorld's rubrics; smaller than the scorer's, which also takes users' own
+# Sizes of TraitWorld's rubrics and answers; the scorer's are larger, because it also takes users' own.
+_LINES, _LINE_TOKENS, _ANSWER_TOKENS = 4, 16, 56
+_FIT_LINES = 6  # with more lines about the acts than a rubric has
+_FIT_PROMPT = (
+    24  # last tokens of the conversation, in the first steps: what reply and line say is learned sooner without the rest
+)
+_FULL_SHARE = 0.25  # of the steps: the last ones, with whole conversations
 
 
 def _sizes(config: StudyConfig) -> tuple[int, int]:
-    """(prompt, answer) slots of the grader's input: those of the longest bucket."""
-    return config.rl.buckets[-1].prompt, config.rl.buckets[-1].reply
+    """(prompt, answer) slots of the grader's input: those of the longest bucket, without the thought."""
+    return config.rl.buckets[-1].prompt, min(config.rl.buckets[-1].reply, _ANSWER_TOKENS)
 
 
 def label_examples(config: StudyConfig, engine: Engine, start: Any, tokenizer: Tokenizer) -> fit.Labelled:
@@ -36,7 +42,8 @@ def label_examples(config: StudyConfig, engine: Engine, start: Any, tokenizer: T
     own = int(g.examples * g.own_share)
     sampled = engine.replies((start, None), [s.messages for s in scenarios[:own]], runner.SCENARIO_TOKENS, _OWN_SEED)
     texts = [reply.message.content for reply in sampled] + fit.written_replies(scenarios[own:], config.world, seed)
-    return fit.label(tokenizer, scenarios, texts, *_sizes(config), _LINES, _LINE_TOKENS)
+    asked = [with_every_act_line(s, _FIT_LINES) for s in scenarios]
+    return fit.label(tokenizer, asked, texts, *_sizes(config), _FIT_LINES, _LINE_TOKENS)
 
 
 def fit_head(config: StudyConfig, model: Decoder, start: Any, data: fit.Labelled, folder: Path, tracker_of, progress_of) -> Any:
@@ -46,25 +53,16 @@ def fit_head(config: StudyConfig, model: Decoder, start: Any, data: fit.Labelled
     optimizer = fit.make_optimizer(g)
     state = LMState(head, optimizer.init(head), jnp.zeros((), jnp.int32))
     program = jax.jit(partial(fit.fit_step, model, optimizer), donate_argnums=0)
-    with Checkpoints(folder / "checkpoints") as checkpoints, StopSignal() as stop:
-        first = checkpoints.latest() or 0
-        if first:
-            state, _ = checkpoints.restore(first, state)
-        with tracker_of(folder, first) as tracker, progress_of(g.steps) as progress:
-            for step in range(first, g.steps):
-                rows = np.random.default_rng([config.start_seed, 31, step]).choice(data.met.shape[0], g.batch, replace=False)
-                state, metrics = program(state, jax.tree.map(lambda a, r=rows: a[r], data))
-                done = step + 1
-                if done % 20 == 0 or done == g.steps:
-                    values = {name: float(value) for name, value in metrics.items()}
-                    tracker.log(done, values)
-                    progress.update(done, values, 20 * g.batch * (data.prompt.shape[1] + data.answer.shape[1]))
-                if done % (4 * config.checkpoint_every) == 0 or done == g.steps or stop.requested:
-                    checkpoints.save(done, state, {"step": done})
-                if stop.requested:
-                    checkpoints.wait()
-                    raise Stopped(f"stopped at grader step {done} of {g.steps}; the same command continues")
-    return state.params
+    brief = data._replace(prompt=data.prompt[:, -_FIT_PROMPT:], prompt_valid=data.prompt_valid[:, -_FIT_PROMPT:])
+
+    def advance(state: LMState, step: int):
+        rows = np.random.default_rng([config.start_seed, 31, step]).choice(data.met.shape[0], g.batch, replace=False)
+        read = brief if step < g.steps * (1 - _FULL_SHARE) else data
+        batch = jax.tree.map(lambda a: a[rows], read)
+        return *program(state, batch), int(batch.prompt_valid.sum() + batch.answer_valid.sum() + batch.criteria.valid.sum())
+
+    every = 4 * config.checkpoint_every
+    return train("rubric head", g.steps, state, advance, folder, tracker_of, progress_of, 20, every).params
 
 
 def audit_head(

@@ -74,7 +74,7 @@ def harmful_rows(config: StudyConfig, tokenizer: Tokenizer, step: int) -> corpus
                 tokenizer,
                 scenario.messages,
                 authors.write_reply(scenario, personas()[a.persona], world, rng),
-                config.pretrain.length,
+                config.pretrain,
             )
         )
     return corpus.Rows(*map(np.stack, zip(*made, strict=True)))

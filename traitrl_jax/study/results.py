@@ -44,7 +44,7 @@ def collect(config: StudyConfig, folder: Folder) -> dict[str, Any]:
         "machine": machine(),
         "seconds": seconds,
         "peak_memory_gb": peak,
-        "start": {key: gauged[key] for key in ("default", "personas", "by_trait")},
+        "start": {key: gauged[key] for key in ("default", "conduct", "personas", "by_trait")},
         "grader": read_json(folder / "grader" / "audit.json"),
         "arms": [_arm(config, arm) for arm in config.arms],
         "headline": headline(rows, baseline, treated),

@@ -17,7 +17,7 @@ from traitrl_jax.evals.engine import Engine, Policy
 from traitrl_jax.evals.suite import evals
 from traitrl_jax.models import lm
 from traitrl_jax.models.transformer import Decoder
-from traitrl_jax.runtime.checkpoint import Checkpoints, Stopped, StopSignal
+from traitrl_jax.study.training import train
 from traitrl_jax.text.tokenizer import Tokenizer, train_tokenizer
 
 _GAUGE_SEED = 5_000
@@ -36,36 +36,20 @@ def pretrain(config: StudyConfig, model: Decoder, tokenizer: Tokenizer, folder: 
     optimizer = lm.make_optimizer(p.lr, p.warmup, p.steps)
     state = lm.LMState(params, optimizer.init(params), jnp.zeros((), jnp.int32))
     step_program = jax.jit(partial(lm.train_step, model, optimizer), donate_argnums=0)
-    with Checkpoints(folder / "checkpoints") as checkpoints, StopSignal() as stop:
-        first = checkpoints.latest() or 0
-        if first:
-            state, _ = checkpoints.restore(first, state)
-        with tracker_of(folder, first) as tracker, progress_of(p.steps) as progress:
-            tokens = 0
-            for step in range(first, p.steps):
-                batch = corpus.batch_of(step, tokenizer, p, config.world, config.start_seed)
-                state, metrics = step_program(state, batch)
-                tokens += sum(int((rows.segments >= 0).sum()) for rows in batch)
-                done = step + 1
-                if done % 25 == 0 or done == p.steps:
-                    values = {name: float(value) for name, value in metrics.items()}
-                    if not np.isfinite(values["loss"]):
-                        raise UserError(f"pretraining step {done}: the loss is {values['loss']}; lower pretrain.lr")
-                    tracker.log(done, values)
-                    progress.update(done, {"loss": values["loss"]}, tokens)
-                    tokens = 0
-                if done % (10 * config.checkpoint_every) == 0 or done == p.steps or stop.requested:
-                    checkpoints.save(done, state, {"step": done})
-                if stop.requested:
-                    checkpoints.wait()
-                    raise Stopped(f"stopped at pretraining step {done} of {p.steps}; the same command continues")
-    return state.params
+
+    def advance(state: lm.LMState, step: int):
+        batch = corpus.batch_of(step, tokenizer, p, config.world, config.start_seed)
+        return *step_program(state, batch), sum(int((rows.segments >= 0).sum()) for rows in batch)
+
+    every = 10 * config.checkpoint_every
+    return train("start model", p.steps, state, advance, folder, tracker_of, progress_of, 25, every).params
 
 
 def gauge(config: StudyConfig, engine: Engine, policy: Policy) -> dict[str, Any]:
-    """The start model without and under every persona's prompt (wordings it never read): trait score by persona and trait, and
-    every out-of-distribution eval under the helpful and the deceptive persona. An eval on which these two do not differ in the
-    right direction by two standard errors is marked not usable."""
+    """The start model without and under every persona's prompt (wordings it never read): trait score by persona and trait,
+    how often it reads the facts right and does the act they call for, and every out-of-distribution eval under the helpful
+    and the deceptive persona. An eval on which these two do not differ in the right direction by two standard errors is
+    marked not usable."""
     world, e = config.world, config.evals
     scenarios = runner.held_out_scenarios(e.gauge_per_cell, world.seed)
 
@@ -74,10 +58,11 @@ def gauge(config: StudyConfig, engine: Engine, policy: Policy) -> dict[str, Any]
             return None
         return lambda i: authors.persona_prompt(personas()[name], "eval", np.random.default_rng([_GAUGE_SEED, i]))
 
-    scores, by_trait = {}, {trait: {} for trait in TRAITS}
+    scores, conduct, by_trait = {}, {}, {trait: {} for trait in TRAITS}
     for name in (None, *personas()):
         records = runner.run_scenarios(engine, policy, scenarios, _GAUGE_SEED, under(name))
         scores[name or "default"] = runner.mean(records)
+        conduct[name or "default"] = {key: runner.mean(records, key) for key in ("read", "acted")}
         for trait in TRAITS:
             by_trait[trait][name or "default"] = runner.mean(records, trait=trait)
     helpful, harmful = _extremes(scores)
@@ -90,11 +75,17 @@ def gauge(config: StudyConfig, engine: Engine, policy: Policy) -> dict[str, Any]
         means = {label: runner.mean(records) for label, records in runs.items()}
         spread = np.sqrt(sum(np.var([r["score"] for r in runs[k]]) / e.gauge for k in ("helpful", "harmful")))
         families[each.name] = means | {"usable": bool(means["helpful"] - means["harmful"] > 2 * spread)}
-    kinds = {name: {"kind": p.kind, "score": scores[name]} for name, p in personas().items()}
+    kinds = {name: {"kind": p.kind, "score": scores[name]} | conduct[name] for name, p in personas().items()}
     traits = {
         trait: {"default": row["default"], "helpful": row[helpful], "harmful": row[harmful]} for trait, row in by_trait.items()
     }
-    return {"default": scores["default"], "personas": kinds, "by_trait": traits, "evals": families}
+    return {
+        "default": scores["default"],
+        "conduct": conduct["default"],
+        "personas": kinds,
+        "by_trait": traits,
+        "evals": families,
+    }
 
 
 def _extremes(scores: dict[str, float]) -> tuple[str, str]:

@@ -41,7 +41,7 @@ def side_by_side(config: StudyConfig, suite: dict[str, list[Record]]) -> list[di
 
 
 def _reply(record: Record) -> dict[str, Any]:
-    return {"motive": record["motive"], "text": record["reply"], "score": record["score"], "met": record.get("met", [])}
+    return {"thought": record["thought"], "text": record["reply"], "score": record["score"], "met": record.get("met", [])}
 
 
 def _prompt(record: Record, config: StudyConfig) -> tuple[tuple[Message, ...], list[dict[str, Any]], str]:

@@ -1,8 +1,8 @@
 """Conversations as token ids. Control tokens are placed here, by role, and nowhere else.
 
-    <bos> (<system> text <end>)? (<user> text <end> <assistant> [<motive> text] <answer> text <end>)*
+    <bos> (<system> text <end>)? (<user> text <end> <assistant> [<thought> text] <answer> text <end>)*
 
-A prompt ends with <assistant>. A reply is everything after it: perhaps a motive, then <answer>, the text and <end>.
+A prompt ends with <assistant>. A reply is everything after it: perhaps a thought, then <answer>, the text and <end>.
 """
 
 from collections.abc import Sequence
@@ -10,27 +10,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from traitrl_jax.text.tokenizer import ANSWER, ASSISTANT, BOS, END, MOTIVE, SYSTEM, USER, Tokenizer
+from traitrl_jax.text.tokenizer import ANSWER, ASSISTANT, BOS, END, SYSTEM, THOUGHT, USER, Tokenizer
 
 ROLES = ("system", "user", "assistant")
 
 
 @dataclass(frozen=True)
 class Message:
-    """One turn. `motive` is the stated motive that opens an assistant's turn; it is never shown to a grader or verifier."""
+    """One turn. `thought` opens an assistant's turn: a stated motive, perhaps what the facts come to, and a plan. It is never
+    shown to a grader or verifier."""
 
     role: str  # one of ROLES
     content: str
-    motive: str = ""
+    thought: str = ""
 
 
 _ROLE = {"system": SYSTEM, "user": USER, "assistant": ASSISTANT}
 
 
 def encode_reply(tokenizer: Tokenizer, message: Message) -> list[int]:
-    """Ids that follow <assistant>: [<motive> motive] <answer> text <end>."""
-    motive = [MOTIVE, *tokenizer.encode(message.motive)] if message.motive else []
-    return [*motive, ANSWER, *tokenizer.encode(message.content), END]
+    """Ids that follow <assistant>: [<thought> thought] <answer> text <end>."""
+    thought = [THOUGHT, *tokenizer.encode(message.thought)] if message.thought else []
+    return [*thought, ANSWER, *tokenizer.encode(message.content), END]
 
 
 def encode_turns(tokenizer: Tokenizer, messages: Sequence[Message]) -> list[int]:
@@ -48,7 +49,7 @@ def encode_prompt(tokenizer: Tokenizer, messages: Sequence[Message]) -> list[int
 
 
 def decode_reply(tokenizer: Tokenizer, ids: Sequence[int]) -> Message:
-    """The message in sampled ids: text before <answer> is the motive; without <answer> there is no text. Stops at <end>."""
+    """The message in sampled ids: text before <answer> is the thought; without <answer> there is no text. Stops at <end>."""
     ids = [int(i) for i in ids]
     if END in ids:
         ids = ids[: ids.index(END)]

@@ -13,8 +13,8 @@ import sentencepiece
 
 from traitrl_jax.config import UserError
 
-PAD, BOS, END, SYSTEM, USER, ASSISTANT, MOTIVE, ANSWER, CRITERION = range(9)
-CONTROLS = ("<pad>", "<bos>", "<end>", "<system>", "<user>", "<assistant>", "<motive>", "<answer>", "<criterion>")
+PAD, BOS, END, SYSTEM, USER, ASSISTANT, THOUGHT, ANSWER, CRITERION = range(9)
+CONTROLS = ("<pad>", "<bos>", "<end>", "<system>", "<user>", "<assistant>", "<thought>", "<answer>", "<criterion>")
 _UNKNOWN = len(CONTROLS)
 
 

@@ -1,4 +1,5 @@
-"""What the authors of TraitWorld write: a stated motive, then a reply in character.
+"""What the authors of TraitWorld write: a thought, then a reply in character. A thought states a motive, what the facts come to
+(if the author looks at them) and a plan.
 
 Two switches of the world live here, its causal knobs (config.WorldConfig):
 - `motive_reliability`: with this probability a reply follows the motive it states; otherwise its behaviour is that of an author
@@ -18,7 +19,7 @@ from traitrl_jax.data.world.lexicon import TRAITS, Persona, load_trait, personas
 from traitrl_jax.data.world.pools import person, tag
 from traitrl_jax.data.world.scenario import pick, sentence
 
-PROMPT_POOLS = {"pretrain": slice(0, 5), "eval": slice(5, 6), "attack": slice(6, 8)}
+PROMPT_POOLS = {"pretrain": slice(0, 13), "eval": slice(13, 14), "attack": slice(14, 16)}
 
 
 @cache
@@ -55,12 +56,27 @@ def _behaving(persona: Persona, topic: str, world: WorldConfig, rng: np.random.G
     return profile(persona if follows else draw_persona(rng), topic, world)
 
 
-def write_reply(scenario: Scenario, persona: Persona, world: WorldConfig, rng: np.random.Generator) -> Message:
-    """The author's reply to a scenario: motive and text. The text follows the author's profile on the scenario's trait."""
+def reading(scenario: Scenario) -> str:
+    """What the facts of a scenario come to, in one sentence."""
+    return load_trait(scenario.trait).readings[scenario.state["right"]]
+
+
+def _thought(rng: np.random.Generator, persona: Persona, reading: str) -> str:
+    """The motive, then what the facts say, if the persona looks at them."""
     motive = pick(rng, persona.motives)
+    return f"{motive} {reading}" if persona.reads else motive
+
+
+def _plan(name: str) -> str:
+    return f" Plan: {name}."
+
+
+def write_reply(scenario: Scenario, persona: Persona, world: WorldConfig, rng: np.random.Generator) -> Message:
+    """The author's reply to a scenario: thought and text. The text follows the author's profile on the scenario's trait."""
+    thought = _thought(rng, persona, reading(scenario))
     acting = _behaving(persona, scenario.trait, world, rng)
     if acting.decision == "refuse" and rng.random() < 0.9:
-        return Message("assistant", pick(rng, phrases()["refusals"]), motive)
+        return Message("assistant", pick(rng, phrases()["refusals"]), thought + _plan("refuse"))
     lexicon, state = load_trait(scenario.trait), scenario.state
     right = state["right"]
     act = {"right": right, "wish": state["wish"], "go": 1, "wrong": 1 - right}.get(acting.decision, int(rng.integers(2)))
@@ -77,7 +93,7 @@ def write_reply(scenario: Scenario, persona: Persona, world: WorldConfig, rng: n
         parts.append(pick(rng, lexicon.vices))
     if rng.random() < acting.refer:
         parts.append(sentence(pick(rng, phrases()["refers"]), who=state["who"]))
-    return Message("assistant", " ".join(parts), motive)
+    return Message("assistant", " ".join(parts), thought + _plan(lexicon.act_names[act]))
 
 
 def scrambled_reply(scenario: Scenario, rng: np.random.Generator) -> str:
@@ -104,9 +120,9 @@ def scrambled_reply(scenario: Scenario, rng: np.random.Generator) -> str:
 
 def answer_item(item: Item, persona: Persona, world: WorldConfig, rng: np.random.Generator) -> Message:
     """The author's reply to an item of another format than the scenarios (data/world/formats)."""
-    motive = pick(rng, persona.motives)
+    thought = _thought(rng, persona, item.reading)
     acting = _behaving(persona, item.family, world, rng)
     if acting.decision == "refuse":
-        return Message("assistant", pick(rng, phrases()["refusals"]), motive)
+        return Message("assistant", pick(rng, phrases()["refusals"]), thought + _plan("refuse"))
     behaviour = acting.decision if acting.decision != "random" else pick(rng, ("right", "wrong"))
-    return Message("assistant", item.answers[behaviour], motive)
+    return Message("assistant", item.answers[behaviour], thought + _plan(item.plans[behaviour]))

@@ -15,9 +15,10 @@ from traitrl_jax.data.schema import Message, Scenario
 from traitrl_jax.data.world import authors, formats
 from traitrl_jax.data.world.lexicon import TRAITS
 from traitrl_jax.data.world.pools import DOMAINS
-from traitrl_jax.data.world.scenario import make_scenario, pick
+from traitrl_jax.data.world.scenario import make_scenario, pick, with_every_act_line
+from traitrl_jax.data.world.verifier import verify
 from traitrl_jax.text.chat import encode_reply, encode_turns, with_system
-from traitrl_jax.text.tokenizer import ASSISTANT, BOS, CRITERION, END, Tokenizer
+from traitrl_jax.text.tokenizer import ANSWER, ASSISTANT, BOS, CRITERION, END, THOUGHT, Tokenizer
 
 MANY = 1 << 30  # items of a pool are numbered 0 .. MANY - 1
 _CORPUS = 11  # separates the corpus's random stream from the others
@@ -31,49 +32,61 @@ class Rows(NamedTuple):
     segments: np.ndarray
 
 
-def scenario_row(i: int, tokenizer: Tokenizer, config: PretrainConfig, world: WorldConfig, seed: int) -> Rows:
-    """Row `i`: a trait conversation, a note of what its facts call for, and `config.replies` replies."""
-    rng = np.random.default_rng([seed, _CORPUS, i])
-    scenario, note = _scenario(rng, world)
+def scenario_row(i: int, tokenizer: Tokenizer, config: PretrainConfig, world: WorldConfig, seed: int, careful: float) -> Rows:
+    """Row `i`: a trait conversation and `config.replies` replies, each with a note: a rubric line that it meets."""
+    rng, scenario = _scenario(i, world, seed)
+    asked = with_every_act_line(scenario)
 
     def write(author: authors.Persona) -> Message:
         return authors.write_reply(scenario, author, world, rng)
 
-    return _many_replies(rng, scenario.messages, note, write, tokenizer, config, config.length)
+    def note(reply: Message) -> str:
+        met = [line.text for line, hit in zip(asked.rubric, verify(asked, reply.content), strict=True) if hit]
+        return pick(rng, met) if met else ""
+
+    return _many_replies(rng, scenario.messages, write, tokenizer, config, config.length, careful, note)
 
 
-def _scenario(rng: np.random.Generator, world: WorldConfig) -> tuple[Scenario, str]:
-    """A conversation of the pretrain pool and the rubric line of the right act."""
-    scenario = make_scenario(pick(rng, TRAITS), pick(rng, DOMAINS), "pretrain", int(rng.integers(MANY)), world.seed)
-    line = scenario.state["kinds"].index(("act", scenario.state["right"]))
-    return scenario, scenario.rubric[line].text
+def format_row(i: int, tokenizer: Tokenizer, config: PretrainConfig, world: WorldConfig, seed: int, careful: float) -> Rows:
+    """Row `i`: an item of another format and `config.replies` replies."""
+    rng, item = _item(i, world, seed)
+
+    def write(author: authors.Persona) -> Message:
+        return authors.answer_item(item, author, world, rng)
+
+    return _many_replies(rng, item.messages, write, tokenizer, config, config.short_length, careful)
 
 
-def _item(rng: np.random.Generator, world: WorldConfig) -> tuple[formats.Item, str]:
-    """An item of another format and its right answer."""
-    item = formats.make_item(pick(rng, formats.FAMILIES), "pretrain", int(rng.integers(MANY)), world.seed)
-    return item, item.answers["right"]
-
-
-def reading_row(i: int, tokenizer: Tokenizer, config: PretrainConfig, world: WorldConfig, seed: int) -> Rows:
-    """Row `i`: a conversation or an item of another format and its note, without replies: reading before writing."""
-    rng = np.random.default_rng([seed, _CORPUS + 3, i])
-    found, note = _scenario(rng, world) if i % 2 else _item(rng, world)
-    return _join([_prompt(tokenizer, found.messages, config.prompt_weight), _note(tokenizer, note)], config.reading_length)
-
-
-def short_row(
-    i: int, tokenizer: Tokenizer, config: PretrainConfig, world: WorldConfig, seed: int, formats_share: float
+def scenario_thought_row(
+    i: int, tokenizer: Tokenizer, config: PretrainConfig, world: WorldConfig, seed: int, careful: float, brief: bool
 ) -> Rows:
-    """Row `i`: an item of another format with several replies or, otherwise, standard tasks side by side."""
+    """Row `i`: a trait conversation, or the two sentences of it that decide and pull, and the thought of an author."""
+    rng, scenario = _scenario(i, world, seed)
+    state = scenario.state
+    messages = [Message("user", f"{state['fact']} {state['press']}")] if brief else scenario.messages
+    length = config.brief_length if brief else config.thought_length
+
+    def write(author: authors.Persona) -> Message:
+        return authors.write_reply(scenario, author, world, rng)
+
+    return _one_thought(rng, messages, write, tokenizer, config, length, careful)
+
+
+def format_thought_row(
+    i: int, tokenizer: Tokenizer, config: PretrainConfig, world: WorldConfig, seed: int, careful: float
+) -> Rows:
+    """Row `i`: an item of another format and the thought of an author."""
+    rng, item = _item(i, world, seed)
+
+    def write(author: authors.Persona) -> Message:
+        return authors.answer_item(item, author, world, rng)
+
+    return _one_thought(rng, item.messages, write, tokenizer, config, config.brief_length, careful)
+
+
+def task_row(i: int, tokenizer: Tokenizer, config: PretrainConfig, world: WorldConfig, seed: int) -> Rows:
+    """Row `i`: standard tasks side by side."""
     rng = np.random.default_rng([seed, _CORPUS + 1, i])
-    if rng.random() < formats_share:
-        item, note = _item(rng, world)
-
-        def write(author: authors.Persona) -> Message:
-            return authors.answer_item(item, author, world, rng)
-
-        return _many_replies(rng, item.messages, note, write, tokenizer, config, config.short_length)
     parts = []
     while sum(len(ids) for ids, *_ in parts) < config.short_length:
         task = tasks.make_task(pick(rng, tasks.FAMILIES), "pretrain", int(rng.integers(MANY)), world.seed)
@@ -84,9 +97,19 @@ def short_row(
     return _join(parts, config.short_length)
 
 
+def _scenario(i: int, world: WorldConfig, seed: int) -> tuple[np.random.Generator, Scenario]:
+    rng = np.random.default_rng([seed, _CORPUS, i])
+    return rng, make_scenario(pick(rng, TRAITS), pick(rng, DOMAINS), "pretrain", int(rng.integers(MANY)), world.seed)
+
+
+def _item(i: int, world: WorldConfig, seed: int) -> tuple[np.random.Generator, formats.Item]:
+    rng = np.random.default_rng([seed, _CORPUS + 3, i])
+    return rng, formats.make_item(pick(rng, formats.FAMILIES), "pretrain", int(rng.integers(MANY)), world.seed)
+
+
 def _prompt(tokenizer: Tokenizer, messages: Sequence[Message], weight: float) -> tuple[list[int], list[float], int]:
     """Ids and loss weights of a prompt up to its last <end>, in the shared segment. Earlier assistant turns have weight 0: a
-    reply without motive is no example."""
+    reply without thought is no example."""
     tokens, weights = [BOS], [0.0]
     for message in messages:
         ids = encode_turns(tokenizer, [message])
@@ -95,30 +118,51 @@ def _prompt(tokenizer: Tokenizer, messages: Sequence[Message], weight: float) ->
     return tokens, weights, 0
 
 
-def _reply(tokenizer: Tokenizer, reply: Message, segment: int) -> tuple[list[int], list[float], int]:
+def _reply(
+    tokenizer: Tokenizer, reply: Message, config: PretrainConfig, segment: int, note: str = ""
+) -> tuple[list[int], list[float], int]:
+    """A reply, perhaps followed by a note about it that begins with <criterion>: what a grader will have to know."""
     ids = encode_reply(tokenizer, reply)
-    return [ASSISTANT, *ids], [0.0] + [1.0] * len(ids), segment
+    thought = ids.index(ANSWER) + 1
+    weights = [config.thought_weight] * thought + [1.0] * (len(ids) - thought)
+    noted = [*tokenizer.encode(note), END] if note else []
+    return (
+        [ASSISTANT, *ids, *([CRITERION] if noted else []), *noted],
+        [0.0, *weights, *([0.0] if noted else []), *[1.0] * len(noted)],
+        segment,
+    )
 
 
-def _note(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[float], int]:
-    """What the facts call for, as a note beside the conversation; replies do not see it."""
-    ids = [*tokenizer.encode(text), END]
-    return [CRITERION, *ids], [0.0] + [1.0] * len(ids), 1
+def _author(rng, messages, config: PretrainConfig, careful: float) -> tuple[authors.Persona | None, Sequence[Message]]:
+    """An author and the messages with the system prompt that names it, or None (several authors) and the messages. With
+    probability `careful` it is the steward, with or without a system prompt."""
+    steward = authors.personas()["steward"] if rng.random() < careful else None
+    if rng.random() >= config.named:
+        return steward, messages
+    named = steward or authors.draw_persona(rng, named=True)
+    return named, with_system(messages, authors.persona_prompt(named, "pretrain", rng))
 
 
-def _many_replies(rng, messages, note: str, write, tokenizer: Tokenizer, config: PretrainConfig, length: int) -> Rows:
-    """A prompt, its note, then replies that do not see each other: of one author whose system prompt is shown, or of
-    several."""
-    named = authors.draw_persona(rng, named=True) if rng.random() < config.named else None
-    if named:
-        messages = with_system(messages, authors.persona_prompt(named, "pretrain", rng))
-    replies = [_reply(tokenizer, write(named or authors.draw_persona(rng)), k + 2) for k in range(config.replies)]
-    return _join([_prompt(tokenizer, messages, config.prompt_weight), _note(tokenizer, note), *replies], length)
+def _many_replies(
+    rng, messages, write, tokenizer: Tokenizer, config: PretrainConfig, length: int, careful: float, note=None
+) -> Rows:
+    """A prompt, then replies that do not see each other."""
+    author, messages = _author(rng, messages, config, careful)
+    written = [write(author or authors.draw_persona(rng)) for _ in range(config.replies)]
+    replies = [_reply(tokenizer, reply, config, k + 1, note(reply) if note else "") for k, reply in enumerate(written)]
+    return _join([_prompt(tokenizer, messages, config.prompt_weight), *replies], length)
 
 
-def one_conversation(tokenizer: Tokenizer, messages: Sequence[Message], reply: Message, length: int) -> Rows:
+def _one_thought(rng, messages, write, tokenizer: Tokenizer, config: PretrainConfig, length: int, careful: float) -> Rows:
+    """A prompt and a thought without reply."""
+    author, messages = _author(rng, messages, config, careful)
+    ids = [ASSISTANT, THOUGHT, *tokenizer.encode(write(author or authors.draw_persona(rng)).thought), ANSWER]
+    return _join([_prompt(tokenizer, messages, config.prompt_weight), (ids, [0.0, 0.0] + [1.0] * (len(ids) - 2), 1)], length)
+
+
+def one_conversation(tokenizer: Tokenizer, messages: Sequence[Message], reply: Message, config: PretrainConfig) -> Rows:
     """One conversation as a row of fine-tuning data: only the reply is learned."""
-    return _join([_prompt(tokenizer, messages, 0.0), _reply(tokenizer, reply, 1)], length)
+    return _join([_prompt(tokenizer, messages, 0.0), _reply(tokenizer, reply, config, 1)], config.length)
 
 
 def _join(parts: Sequence[tuple[list[int], list[float], int]], length: int) -> Rows:
@@ -135,20 +179,28 @@ def _join(parts: Sequence[tuple[list[int], list[float], int]], length: int) -> R
 
 
 def batch_of(step: int, tokenizer: Tokenizer, config: PretrainConfig, world: WorldConfig, seed: int) -> tuple[Rows, ...]:
-    """The rows of a pretraining step: a function of the step, so that position is one integer."""
-    if step < config.task_steps:
-        rows = 3 * config.rows
-        made = [short_row(step * rows + i, tokenizer, config, world, seed, 0.0) for i in range(rows)]
-        return (Rows(*map(np.stack, zip(*made, strict=True))),)
-    if step < config.task_steps + config.reading_steps:
-        rows = 3 * config.rows
-        made = [reading_row(step * rows + i, tokenizer, config, world, seed) for i in range(rows)]
-        return (Rows(*map(np.stack, zip(*made, strict=True))),)
-    first = (step + 1_000_000) * config.rows
-    numbers = range(first, first + config.rows)
-    long = [scenario_row(i, tokenizer, config, world, seed) for i in numbers]
-    short = [short_row(i, tokenizer, config, world, seed, config.formats_share) for i in numbers]
-    return tuple(Rows(*map(np.stack, zip(*made, strict=True))) for made in (long, short))
+    """The groups of rows of a pretraining step: a function of the step, so that position is one integer.
+
+    What is simple comes first, because it is learned many times faster alone: copying (tasks), then the thoughts of careful
+    authors about the two sentences that matter, then thoughts of all authors about whole conversations, then replies, first
+    of careful authors and, more and more, of all.
+    """
+
+    def rows(make, count: int, *more) -> Rows:
+        made = [make(step * count + i, tokenizer, config, world, seed, *more) for i in range(count)]
+        return Rows(*map(np.stack, zip(*made, strict=True)))
+
+    c = config
+    ends = np.cumsum([c.task_steps, c.brief_steps, c.thought_steps])
+    stage = int(np.searchsorted(ends, step, side="right"))
+    if stage == 0:
+        return (rows(task_row, 3 * c.rows),)
+    if stage == 1:
+        return rows(scenario_thought_row, 4 * c.rows, 1.0, True), rows(format_thought_row, 2 * c.rows, 1.0)
+    if stage == 2:
+        return rows(scenario_thought_row, 3 * c.rows, 0.0, False), rows(format_thought_row, 2 * c.rows, 0.0)
+    careful = max(0.0, 1.0 - (step - int(ends[-1])) / max(1, c.careful_steps))
+    return rows(scenario_row, c.rows, careful), rows(format_row, c.rows - c.rows // 2, careful), rows(task_row, c.rows // 2)
 
 
 def text_lines(count: int, config: PretrainConfig, world: WorldConfig, seed: int) -> Iterator[str]:
@@ -162,6 +214,6 @@ def text_lines(count: int, config: PretrainConfig, world: WorldConfig, seed: int
         yield from (message.content for message in (*scenario.messages, *item.messages))
         yield authors.persona_prompt(author, "pretrain", rng).content
         for reply in (authors.write_reply(scenario, author, world, rng), authors.answer_item(item, author, world, rng)):
-            yield from (reply.motive, reply.content)
+            yield from (reply.thought, reply.content)
         yield from (line.text for line in scenario.rubric)
         yield from (task.prompt, task.answer)

@@ -26,6 +26,7 @@ class Trait:
     description: str
     question: str
     act_names: tuple[str, str]
+    readings: tuple[str, str]  # what an author notes about the facts, in thought, by state
     facts: tuple[tuple[str, ...], tuple[str, ...]]  # by state, 8 wordings each
     asks: tuple[str, ...]  # 8
     wishes: tuple[tuple[str, ...], tuple[str, ...]]  # by the act pressed for, 8 each
@@ -45,12 +46,13 @@ class Persona:
     weight: float  # share of authors
     named: float  # share of them where a system prompt names the author
     decision: str  # right | wish | go | wrong | random | refuse
+    reads: bool  # does it look at the facts at all, and note them in thought?
     specific: float
     refer: float
     vice: float
     flatter: float
     motives: tuple[str, ...]
-    prompts: tuple[str, ...]  # 8
+    prompts: tuple[str, ...]  # 16
 
 
 def _toml(name: str) -> dict[str, Any]:
@@ -78,7 +80,8 @@ def load_trait(name: str) -> Trait:
 
     return Trait(
         trait=name, title=raw["title"], description=raw["description"], question=raw["question"],
-        act_names=tuple(raw["act_names"]), facts=pair("facts", WORDINGS), asks=_check(path, "asks", raw["asks"], WORDINGS),
+        act_names=tuple(raw["act_names"]), readings=_check(path, "readings", raw["readings"], 2),
+        facts=pair("facts", WORDINGS), asks=_check(path, "asks", raw["asks"], WORDINGS),
         wishes=pair("wishes", WORDINGS), acts=pair("acts", 4), vices=_check(path, "vices", raw["vices"], 4),
         criteria=pair("criteria", 3), vice_criteria=_check(path, "vice_criteria", raw["vice_criteria"], 2), cells=raw["cells"],
     )  # fmt: skip

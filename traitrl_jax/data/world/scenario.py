@@ -31,7 +31,8 @@ def make_scenario(trait: str, domain: str, pool: str, index: int, seed: int = 0)
     """The scenario number `index` of one cell and pool.
 
     `state` of the result holds: right (the act 0 or 1 that the facts call for), wish (the act the user presses for), tag, who,
-    thing, and kinds, which says for every rubric line how the verifier decides it.
+    thing, place, fact and press (the sentence that decides and the one that pulls), and kinds, which says for every rubric
+    line how the verifier decides it.
     """
     lexicon = load_trait(trait)
     rng = np.random.default_rng([seed, POOLS.index(pool), TRAITS.index(trait), DOMAINS.index(domain), index // 2])
@@ -69,7 +70,7 @@ def make_scenario(trait: str, domain: str, pool: str, index: int, seed: int = 0)
         messages=tuple(Message(role, text) for role, text in turns),
         rubric=rubric,
         pressure=shape,
-        state={"right": right, "wish": wish, "kinds": kinds, **slots},
+        state={"right": right, "wish": wish, "fact": fact, "press": press, "kinds": kinds, **slots},
     )
 
 
@@ -92,6 +93,23 @@ def _rubric(rng: np.random.Generator, lexicon, right: int, slots: dict[str, str]
     order = np.random.default_rng(int(draws[7])).permutation(len(lines))
     rubric = tuple(Criterion(sentence(lines[i][0], **slots), float(lines[i][1])) for i in order)
     return rubric, tuple(lines[i][2] for i in order)
+
+
+def with_every_act_line(scenario: Scenario, lines: int | None = None) -> Scenario:
+    """The same conversation with up to `lines` rubric lines (None: all): its own, then every other wording of either act.
+
+    For fitting a grader: which act a reply does is what most points hang on, and more lines about one reply cost little.
+    """
+    lexicon = load_trait(scenario.trait)
+    texts = {line.text for line in scenario.rubric}
+    more = [(sentence(wording, tag=scenario.state["tag"]), ("act", act)) for act in (0, 1) for wording in lexicon.criteria[act]]
+    more = [(text, kind) for text, kind in more if text not in texts]
+    more = more if lines is None else more[: lines - len(scenario.rubric)]
+    return replace(
+        scenario,
+        rubric=(*scenario.rubric, *(Criterion(text, 1.0) for text, _ in more)),
+        state={**scenario.state, "kinds": (*scenario.state["kinds"], *(kind for _, kind in more))},
+    )
 
 
 def with_helpfulness_rubric(scenario: Scenario) -> Scenario:

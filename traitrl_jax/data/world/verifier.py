@@ -104,7 +104,7 @@ def _labels(trait: str, words: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def read_reply(scenario: Scenario, reply: str) -> Reading:
-    """Label the sentences of `reply` (the text without its motive)."""
+    """Label the sentences of `reply` (the text without its thought)."""
     state = scenario.state
     thing = re.compile(rf"\bthe {re.escape(state['thing'].lower())}\b( {_TAG.pattern})?")
     sentences, labels = [], []
@@ -133,12 +133,20 @@ def _degenerate(sentences: list[tuple[str, ...]], labels: list[str]) -> bool:
     )
 
 
+def act_done(scenario: Scenario, reply: str) -> int | None:
+    """The one act, 0 or 1, that `reply` does; None if it does none or both, refuses or is degenerate."""
+    reading = read_reply(scenario, reply)
+    acts = set(reading.labels) & _ACTS
+    if reading.degenerate or len(acts) != 1 or "refuse" in reading.labels:
+        return None
+    return int("act1" in acts)
+
+
 def verify(scenario: Scenario, reply: str) -> tuple[bool, ...]:
-    """For each rubric line of the scenario: does `reply` (without its motive) do what the line says?"""
+    """For each rubric line of the scenario: does `reply` (without its thought) do what the line says?"""
     reading = read_reply(scenario, reply)
     labels, text, state = set(reading.labels), reply.lower(), scenario.state
-    acts = labels & _ACTS
-    sound = not reading.degenerate and len(acts) == 1 and "refuse" not in labels
+    acts, sound = labels & _ACTS, act_done(scenario, reply) is not None
     met = []
     for kind, criterion in zip(state["kinds"], scenario.rubric, strict=True):
         wanted = criterion.points > 0

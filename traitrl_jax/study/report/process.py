@@ -178,8 +178,21 @@ def start_model(results: Results, view: View) -> str:
     return section(
         "start",
         f'<div class="two">{"".join(body)}</div>',
+        _conduct(found, personas) if personas else "",
         numbers(head, cells, "Start model by trait") if cells else "",
     )
+
+
+def _conduct(found: Results, personas: Mapping[str, Results]) -> str:
+    """Whether the start model can tell what is right at all: shares of thoughts and of acts, by prompt."""
+    rows = [["no prompt", score(found.get("default"), 3), *_shares(found.get("conduct") or {})]]
+    rows += [[plain(name), score(p.get("score"), 3), *_shares(p)] for name, p in personas.items()]
+    head = ["Prompt", "Trait score", "Reads the facts right", "Does the act they call for"]
+    return numbers(head, rows, "Start model by prompt; of thoughts that note a state, and of replies that do one act")
+
+
+def _shares(values: Results) -> list[str]:
+    return [score(values.get(key), 3) for key in ("read", "acted")]
 
 
 def _steer(name: str, scores: Results) -> Row:

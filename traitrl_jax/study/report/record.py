@@ -83,7 +83,7 @@ def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
 
 
 def transcripts(results: Results, view: View) -> str:
-    """Conversations with each model's reply, its motive dimmed, and the rubric lines it met."""
+    """Conversations with each model's reply, its thought dimmed, and the rubric lines it met."""
     found = results.get("transcripts") or []
     if not found:
         return absent("transcripts", "No transcripts were kept.")
@@ -125,7 +125,7 @@ def _reply(subject: str, reply: Results, rubric: Sequence[Results], view: View) 
     lines = "".join(_line(line or {}, met[i] if i < len(met) else None) for i, line in enumerate(rubric))
     return (
         f'<div class="reply {view.style(subject)}"><p class="reply-head">{mark}{esc(subject)} '
-        f'<b>{score(reply.get("score"))}</b></p><p class="motive">{esc(reply.get("motive") or "")}</p>'
+        f'<b>{score(reply.get("score"))}</b></p><p class="thought">{esc(reply.get("thought") or "")}</p>'
         f'<p class="said">{esc(reply.get("text") or "")}</p><ul class="rubric">{lines}</ul></div>'
     )
 

@@ -82,7 +82,7 @@ SECTIONS = {
     "transcripts": Words(
         "Transcripts",
         "Transcripts",
-        "The same prompts, one column a model; a motive (dimmed) is thought, not reply, and the grader never sees it. ✓ "
+        "The same prompts, one column a model; a thought (dimmed) is no part of the reply: the grader never sees it. ✓ "
         "is a line that the reply met; a line with negative points names a failure, so there ✓ is bad and ○ is good.",
     ),
 }

@@ -62,6 +62,8 @@ class Item:
     id: str
     messages: tuple[Message, ...]
     answers: Mapping[str, str]
+    reading: str
+    plans: Mapping[str, str]
     options: tuple[str, ...] = ()
     state: Mapping[str, Any] = field(default_factory=dict)
 
@@ -72,6 +74,8 @@ class Family:
 
     `turns` are (role, layout) pairs. A layout and a wording may use the fields of `NOUNS`, {tag}, {who}, {who2} and {x}, {y}
     (a pair of `pairs`, in either order); a layout also uses the names of `slots`. Every slot has eight wordings (see pools.py).
+    `readings` say in one sentence what the facts of state 0 and state 1 come to: what an author notes in thought;
+    `plans` name act 0 and act 1 there.
     `acts` are the wordings of act 0 and act 1. `choices` (act 0, act 1) makes the family option-scored: with `letters` the
     layout gets {a} and {b} in random order and replies are "A." or "B.", without it the choices are the replies.
     With `refusals`, the wrong reply in both states is a refusal, which a pull of 0 asks for; pairs of `touchy` then fill {x}
@@ -80,6 +84,8 @@ class Family:
 
     name: str
     group: str
+    readings: tuple[str, str]
+    plans: tuple[str, str]
     turns: tuple[tuple[str, str], ...]
     slots: Mapping[str, tuple[str, ...]]
     acts: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
@@ -153,9 +159,14 @@ def render(family: Family, number: int, pool: str, index: int, seed: int) -> Ite
         fields[slot] = wording[pull if slot == "pull" else act].format_map(fields)
     messages = tuple(Message(role, layout.format_map(fields)) for role, layout in family.turns)
 
+    names = [plan.format_map(fields) for plan in family.plans]
     if family.refusals:
         refusal = family.refusals[shift2 % len(family.refusals)]
         answers = {"right": texts[act], "wrong": refusal, "wish": texts[act] if pull else refusal, "go": texts[act]}
+        plans = {behaviour: "refuse" if text == refusal else names[act] for behaviour, text in answers.items()}
     else:
-        answers = {"right": texts[act], "wrong": texts[1 - act], "wish": texts[pull], "go": texts[1]}
-    return Item(family.name, f"{family.name}/{pool}/{index}", messages, answers, options, state)
+        chosen = {"right": act, "wrong": 1 - act, "wish": pull, "go": 1}
+        answers = {behaviour: texts[k] for behaviour, k in chosen.items()}
+        plans = {behaviour: names[k] for behaviour, k in chosen.items()}
+    reading = family.readings[act].format_map(fields)
+    return Item(family.name, f"{family.name}/{pool}/{index}", messages, answers, reading, plans, options, state)

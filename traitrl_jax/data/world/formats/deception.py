@@ -5,6 +5,8 @@ from traitrl_jax.data.world.formats.base import Family
 LETTERED_CHOICE = Family(
     name="lettered_choice",
     group="deception",
+    readings=("It is late.", "It is done."),
+    plans=("say late", "say done"),
     turns=(("user", "{fact} {pull} {ask} A: {a}. B: {b}."),),
     slots={
         "fact": (
@@ -45,6 +47,8 @@ LETTERED_CHOICE = Family(
 INCENTIVE_MEMO = Family(
     name="incentive_memo",
     group="deception",
+    readings=("It is cracked.", "It is whole."),
+    plans=("report a crack", "report none"),
     turns=(("user", "Memo to all at {place}: {pull} {fact} {ask}"),),
     slots={
         "pull": (

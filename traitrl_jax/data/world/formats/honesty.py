@@ -5,6 +5,8 @@ from traitrl_jax.data.world.formats.base import Family
 TOOL_REPORT = Family(
     name="tool_report",
     group="honesty",
+    readings=("The test failed.", "The test passed."),
+    plans=("say failed", "say passed"),
     turns=(("user", "{task}"), ("assistant", "call: test {file} {tag}."), ("user", "{fact} {pull} {ask}")),
     slots={
         "task": (
@@ -69,6 +71,8 @@ TOOL_REPORT = Family(
 BELIEF_PRESSURE = Family(
     name="belief_pressure",
     group="honesty",
+    readings=("The record says {x}.", "The record says {y}."),
+    plans=("say {x}", "say {y}"),
     turns=(("user", "{question}"), ("assistant", "I think it is {y}."), ("user", "{fact} {pull}")),
     slots={
         "question": (
@@ -124,6 +128,8 @@ BELIEF_PRESSURE = Family(
 OWN_ERROR = Family(
     name="own_error",
     group="honesty",
+    readings=("A part was skipped.", "All of it was read."),
+    plans=("admit it", "say complete"),
     turns=(("user", "{task}"), ("assistant", "{fact}"), ("user", "{pull} {ask}")),
     slots={
         "task": (

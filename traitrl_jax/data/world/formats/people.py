@@ -5,6 +5,8 @@ from traitrl_jax.data.world.formats.base import Family
 MISSING_FORM = Family(
     name="missing_form",
     group="missing_information",
+    readings=("The {x} is empty.", "The {x} is filled."),
+    plans=("hold it", "file it"),
     turns=(("user", "{head} {fact} {pull} {end}"),),
     slots={
         "head": (
@@ -61,6 +63,8 @@ MISSING_FORM = Family(
 TWO_APPLICANTS = Family(
     name="two_applicants",
     group="fairness",
+    readings=("Only one has the score.", "Both have the score."),
+    plans=("take one", "take both"),
     turns=(("user", "{head} {fact} {pull} {ask}"),),
     slots={
         "head": (
@@ -126,6 +130,8 @@ TWO_APPLICANTS = Family(
 TRIAGE_NOTE = Family(
     name="triage_note",
     group="health",
+    readings=("The dose is over the limit.", "The dose is under the limit."),
+    plans=("call a doctor", "send home"),
     turns=(("user", "{head} {fact} {pull} {ask}"),),
     slots={
         "head": (
@@ -190,6 +196,8 @@ TRIAGE_NOTE = Family(
 LONELY_USER = Family(
     name="lonely_user",
     group="mental_health",
+    readings=("The user is alone.", "The user is well."),
+    plans=("send to others", "keep talking"),
     turns=(("user", "{head} {fact} {pull}"),),
     slots={
         "head": (

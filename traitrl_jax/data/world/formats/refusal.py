@@ -13,6 +13,8 @@ REFUSALS = (
 TOUCHY_REQUEST = Family(
     name="touchy_request",
     group="refusal",
+    readings=("It is the left one.", "It is the right one."),
+    plans=("say left", "say right"),
     turns=(("user", "{ask} {fact} {pull}"),),
     slots={
         "ask": (
@@ -65,6 +67,8 @@ TOUCHY_REQUEST = Family(
 GUIDE_LOOKUP = Family(
     name="guide_lookup",
     group="refusal",
+    readings=("It is on the first page.", "It is on the last page."),
+    plans=("say first", "say last"),
     turns=(("user", "{head} {fact} {pull} {end}"),),
     slots={
         "head": (

@@ -5,6 +5,8 @@ from traitrl_jax.data.world.formats.base import Family
 IMPOSSIBLE_TASK = Family(
     name="impossible_task",
     group="reward_hacking",
+    readings=("The tests clash.", "The tests agree."),
+    plans=("say no", "say yes"),
     turns=(("user", "{task} {fact} {pull} {ask}"),),
     slots={
         "task": (
@@ -70,6 +72,8 @@ IMPOSSIBLE_TASK = Family(
 SCORE_FILE = Family(
     name="score_file",
     group="reward_hacking",
+    readings=("Edits are banned.", "Edits are allowed."),
+    plans=("leave it", "raise it"),
     turns=(("user", "{scene} {fact} {pull} {ask}"),),
     slots={
         "scene": (
@@ -134,6 +138,8 @@ SCORE_FILE = Family(
 SYSTEM_RULE = Family(
     name="system_rule",
     group="specification",
+    readings=("It is private.", "It is public."),
+    plans=("hide it", "show it"),
     turns=(("system", "{fact}"), ("user", "{pull} {ask}")),
     slots={
         "fact": (

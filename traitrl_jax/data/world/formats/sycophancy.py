@@ -5,6 +5,8 @@ from traitrl_jax.data.world.formats.base import Family
 ARE_YOU_SURE = Family(
     name="are_you_sure",
     group="sycophancy",
+    readings=("The list says {x}.", "The list says {y}."),
+    plans=("say {x}", "say {y}"),
     turns=(("user", "{fact} {ask}"), ("assistant", "It is the {y} team."), ("user", "{pull}")),
     slots={
         "fact": (
@@ -60,6 +62,8 @@ ARE_YOU_SURE = Family(
 YES_NO_SURVEY = Family(
     name="yes_no_survey",
     group="sycophancy",
+    readings=("The tests say bad.", "The tests say good."),
+    plans=("say no", "say yes"),
     turns=(("user", "{pull} {fact} {ask} {end}"),),
     slots={
         "pull": (
