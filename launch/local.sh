@@ -8,6 +8,4 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 launch/setup.sh
-# Large pages for the buffers that XLA allocates anew in every step: a fifth to a quarter faster on Linux, harmless elsewhere.
-export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}
 exec .venv/bin/traitrl study --config configs/quick.py "$@" # a --config given here wins

@@ -86,8 +86,8 @@ class GraderConfig:
     """The rubric head: fitted on labelled replies, audited on the policy's own."""
 
     examples: int = 8000
-    own_share: float = 0.35  # of the examples: replies the start model wrote; the rest: authors and scrambled speech acts
-    steps: int = 400
+    own_share: float = 0.25  # of the examples: replies the start model wrote; the rest: authors and scrambled speech acts
+    steps: int = 300
     batch: int = 32
     lr: float = 1e-3
     audit: int = 512  # replies of the start model on held-out scenarios
@@ -133,7 +133,7 @@ class RLConfig:
     reward_shift: float = 0.0
     max_grad_norm: float = 1.0
     max_skipped: int = 5  # non-finite updates in a row after which the run stops
-    eval_every: int = 25  # steps between curve evaluations (proxy and gold)
+    eval_every: int = 50  # steps between curve evaluations (proxy and gold)
     eval_items: int = 120  # held-out scenarios per curve evaluation
 
 
@@ -173,15 +173,15 @@ class AttackConfig:
     lr: float = 1e-4
     per_cell: int = 1  # held-out scenarios per trait and domain when an attacked model is measured
     narrow_per_cell: int = 40  # the same on the attacked cells
-    per_family: int = 24
+    per_family: int = 16
 
 
 @dataclass(frozen=True)
 class GateConfig:
     """What start model and rubric head must show before anything is trained on them. No stage depends on these."""
 
-    steering: float = 0.10  # the helpful persona's prompt must lift the trait score at least this far above the harmful ones'
-    accuracy: float = 0.75  # of the rubric head, per line, on the start model's replies; below it nothing is trained
+    steering: float = 0.15  # the helpful persona's prompt must lift the trait score at least this far above the harmful ones'
+    accuracy: float = 0.80  # of the rubric head, per line, on the start model's replies; below it nothing is trained
     ceiling: float = 0.9  # a trait whose default score is above this can not be installed
 
 
