@@ -86,10 +86,10 @@ class GraderConfig:
     """The rubric head: fitted on labelled replies, audited on the policy's own."""
 
     examples: int = 8000
-    own_share: float = 0.25  # of the examples: replies the start model wrote; the rest: authors and scrambled speech acts
-    steps: int = 300
+    own_share: float = 0.35  # of the examples: replies the start model wrote; the rest: authors and scrambled speech acts
+    steps: int = 500
     batch: int = 32
-    lr: float = 1e-3
+    lr: float = 1.5e-3
     audit: int = 512  # replies of the start model on held-out scenarios
 
 
