@@ -81,7 +81,7 @@ def _meaning(results: Results, found: Results) -> str:
     if usable is not None and of and usable < of / 2:
         what = (
             f"Only {usable:.0f} of these {of:.0f} evals tell the start model's helpful from its harmful persona, so the count "
-            "may reflect other habits, such as fewer refusals, and shows no transfer of traits"
+            "may reflect other habits, such as fewer refusals, and does not show transfer of traits by itself"
         )
     elif interval is None:
         what = "The change has no interval here, so it shows a direction and no more"
