@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from traitrl_jax import cli
 from traitrl_jax.cli import main, make_parser
 from traitrl_jax.runtime import files
 from traitrl_jax.runtime.checkpoint import Stopped
@@ -264,3 +265,17 @@ def test_previews(what, capsys):
 def test_the_last_config_wins():
     """launch/local.sh relies on it."""
     assert make_parser().parse_args(["study", "--config", "a.py", "--config", "b.py"]).config == "b.py"
+
+
+def test_large_pages_are_asked_for_once(monkeypatch):
+    """By beginning again with the same command line; a value that the user set stays."""
+    begun = []
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("os.execv", lambda path, argv: begun.append((path, argv)))
+    monkeypatch.setenv("GLIBC_TUNABLES", "mine")
+    cli._with_large_pages()
+    assert not begun and os.environ["GLIBC_TUNABLES"] == "mine"
+    monkeypatch.delenv("GLIBC_TUNABLES")
+    cli._with_large_pages()
+    cli._with_large_pages()
+    assert begun == [(sys.executable, [sys.executable, *sys.orig_argv[1:]])]

@@ -179,7 +179,7 @@ class Decoder(nn.Module):
 
     def embed(self, queries: History, keys: History, mask: Bool[Array, "B T S"]) -> Float[Array, "B T D"]:
         """Embeddings of the queries' tokens. With `copying`, each also sees, through learned mixes, the token before it, what
-        followed earlier occurrences of it, and the mean of all tokens so far: three attention heads given, not learned."""
+        followed earlier occurrences of it, and a fading mean of the tokens before: three heads given, not learned."""
         scale = self.spec.width**0.5
         x = self.embedding[queries.tokens] * scale
         if not self.spec.copying:

@@ -61,10 +61,10 @@ def reading(scenario: Scenario) -> str:
     return load_trait(scenario.trait).readings[scenario.state["right"]]
 
 
-def _thought(rng: np.random.Generator, persona: Persona, reading: str) -> str:
+def _thought(rng: np.random.Generator, persona: Persona, noted: str) -> str:
     """The motive, then what the facts say, if the persona looks at them."""
     motive = pick(rng, persona.motives)
-    return f"{motive} {reading}" if persona.reads else motive
+    return f"{motive} {noted}" if persona.reads else motive
 
 
 def _plan(name: str) -> str:

@@ -5,6 +5,7 @@ Row i is a pure function of (seed, i): nothing but its number is needed to make 
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -36,9 +37,7 @@ def scenario_row(i: int, tokenizer: Tokenizer, config: PretrainConfig, world: Wo
     """Row `i`: a trait conversation and `config.replies` replies, each with a note: a rubric line that it meets."""
     rng, scenario = _scenario(i, world, seed)
     asked = with_every_act_line(scenario)
-
-    def write(author: authors.Persona) -> Message:
-        return authors.write_reply(scenario, author, world, rng)
+    write = partial(authors.write_reply, scenario, world=world, rng=rng)
 
     def note(reply: Message) -> str:
         met = [line.text for line, hit in zip(asked.rubric, verify(asked, reply.content), strict=True) if hit]
@@ -50,9 +49,7 @@ def scenario_row(i: int, tokenizer: Tokenizer, config: PretrainConfig, world: Wo
 def format_row(i: int, tokenizer: Tokenizer, config: PretrainConfig, world: WorldConfig, seed: int, careful: float) -> Rows:
     """Row `i`: an item of another format and `config.replies` replies."""
     rng, item = _item(i, world, seed)
-
-    def write(author: authors.Persona) -> Message:
-        return authors.answer_item(item, author, world, rng)
+    write = partial(authors.answer_item, item, world=world, rng=rng)
 
     return _many_replies(rng, item.messages, write, tokenizer, config, config.short_length, careful)
 
@@ -65,9 +62,7 @@ def scenario_thought_row(
     state = scenario.state
     messages = [Message("user", f"{state['fact']} {state['press']}")] if brief else scenario.messages
     length = config.brief_length if brief else config.thought_length
-
-    def write(author: authors.Persona) -> Message:
-        return authors.write_reply(scenario, author, world, rng)
+    write = partial(authors.write_reply, scenario, world=world, rng=rng)
 
     return _one_thought(rng, messages, write, tokenizer, config, length, careful)
 
@@ -77,9 +72,7 @@ def format_thought_row(
 ) -> Rows:
     """Row `i`: an item of another format and the thought of an author."""
     rng, item = _item(i, world, seed)
-
-    def write(author: authors.Persona) -> Message:
-        return authors.answer_item(item, author, world, rng)
+    write = partial(authors.answer_item, item, world=world, rng=rng)
 
     return _one_thought(rng, item.messages, write, tokenizer, config, config.brief_length, careful)
 

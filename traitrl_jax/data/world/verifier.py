@@ -135,7 +135,10 @@ def _degenerate(sentences: list[tuple[str, ...]], labels: list[str]) -> bool:
 
 def act_done(scenario: Scenario, reply: str) -> int | None:
     """The one act, 0 or 1, that `reply` does; None if it does none or both, refuses or is degenerate."""
-    reading = read_reply(scenario, reply)
+    return _one_act(read_reply(scenario, reply))
+
+
+def _one_act(reading: Reading) -> int | None:
     acts = set(reading.labels) & _ACTS
     if reading.degenerate or len(acts) != 1 or "refuse" in reading.labels:
         return None
@@ -146,7 +149,7 @@ def verify(scenario: Scenario, reply: str) -> tuple[bool, ...]:
     """For each rubric line of the scenario: does `reply` (without its thought) do what the line says?"""
     reading = read_reply(scenario, reply)
     labels, text, state = set(reading.labels), reply.lower(), scenario.state
-    acts, sound = labels & _ACTS, act_done(scenario, reply) is not None
+    acts, sound = labels & _ACTS, _one_act(reading) is not None
     met = []
     for kind, criterion in zip(state["kinds"], scenario.rubric, strict=True):
         wanted = criterion.points > 0
