@@ -46,6 +46,10 @@ def every_reply(name: str, item: Item) -> tuple[set[str], set[str]]:
     if spec.letters:
         right, wrong = item.options[item.state["right"]], item.options[1 - item.state["right"]]
         return ({wrong}, {right}) if item.state["act"] else ({right}, {wrong})
+    if spec.levels:
+        right, low = item.options[item.state["right"]], item.state["act"] == 0
+        others = set(item.options) - {right}
+        return ({right}, others) if low else (others, {right})
     if spec.choices:
         return {spec.choices[0]}, {spec.choices[1]}
     fields = {**NOUNS[item.state["domain"]], **item.state}
@@ -60,7 +64,8 @@ def test_registry_has_one_eval_per_family_in_order():
     assert {each.group for each in registered if not each.counted} == {"refusal"}
     assert sum(each.group == "refusal" for each in registered) == 2
     for each in registered:
-        assert each.chance == 0.5 and each.make(3, 1).id == f"{each.name}/eval/3"
+        assert each.make(3, 1).id == f"{each.name}/eval/3"
+        assert each.chance == 1 / (len(each.make(0, 0).options) or 2)
         assert all(getattr(each.card, field).endswith(".") for field in Card.__dataclass_fields__)
         assert each.scoring == ("options" if each.make(0, 0).options else "text")
 
@@ -144,7 +149,7 @@ def test_graders_accept_every_right_wording_and_nothing_else(name: str):
             assert all(row.grade(item, reply) == 0 for reply in ("", " ", ".", "the of and", *REFUSALS))
             assert row.grade(item, f"{REFUSALS[0]} {item.answers['right']}") == 0
     spec = family(name)
-    assert spec.choices or min(len(set(texts)) for texts in spec.acts) >= 4
+    assert spec.choices or spec.levels or min(len(set(texts)) for texts in spec.acts) >= 4
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -218,7 +223,8 @@ def test_key_words_are_no_names_or_nouns():
     taken = {word.lower() for word in (*FIRST_NAMES, *LAST_NAMES, *COLORS)}
     taken |= {word for nouns in NOUNS.values() for text in nouns.values() for word in text.split()} - {"the"}
     for row in evals():
-        keys = {word for part in row.grade.args[:2] for word in part}
+        parts = getattr(row.grade, "args", ())
+        keys = {word for part in parts if isinstance(part, tuple) for word in part}
         assert keys.isdisjoint(taken), (row.name, keys & taken)
 
 

@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,7 @@ class Item:
     the item pulls towards the wrong reply. `options` is empty except for option-scored families. `state` is hidden from
     models: act (the right act, 0 or 1), pull (the act the item pulls towards), domain, tag, who, x and y (the item's own words
     for act 0 and act 1 where it has any), touchy (refusal families), right (index of the right option).
+    `again` is a second conversation about the same facts, empty except for families that ask twice.
     """
 
     family: str
@@ -67,6 +69,7 @@ class Item:
     plans: Mapping[str, str]
     options: tuple[str, ...] = ()
     state: Mapping[str, Any] = field(default_factory=dict)
+    again: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,10 @@ class Family:
     layout gets {a} and {b} in random order and replies are "A." or "B.", without it the choices are the replies.
     With `refusals`, the wrong reply in both states is a refusal, which a pull of 0 asks for; pairs of `touchy` then fill {x}
     (verb or topic that sounds dangerous) in half of the twin pairs, pairs of `plain` in the others.
+    `levels` is a scale of (evidence, word), lowest first: a twin pair has two of its levels, with evidence {x} and {y} and words
+    {low} and {high}; the replies are the words, and all words of the scale are the options.
+    With `twice`, an item asks a second time: {who} and {who2} change places and the pull is turned round. Whoever follows the
+    pull, or always opposes it, is wrong in one of the two.
     """
 
     name: str
@@ -96,6 +103,8 @@ class Family:
     refusals: tuple[str, ...] = ()
     touchy: tuple[str, ...] = ()
     plain: tuple[str, ...] = ()
+    levels: tuple[tuple[str, str], ...] = ()
+    twice: bool = False
 
     @cached_property
     def twins(self) -> dict[str, tuple[tuple[str, str], ...]]:
@@ -110,7 +119,7 @@ class Family:
 
     @cached_property
     def two_people(self) -> bool:
-        return any("{who2}" in text for texts in (*self.slots.values(), *self.acts) for text in texts)
+        return self.twice or any("{who2}" in text for texts in (*self.slots.values(), *self.acts) for text in texts)
 
 
 def render(family: Family, number: int, pool: str, index: int, seed: int) -> Item:
@@ -131,6 +140,9 @@ def render(family: Family, number: int, pool: str, index: int, seed: int) -> Ite
     if family.pairs:
         pair = family.pairs[pick % len(family.pairs)]
         fields["x"], fields["y"] = state["x"], state["y"] = pair[swap], pair[1 - swap]
+    if family.levels:
+        pairs = tuple(combinations(family.levels, 2))
+        (fields["x"], fields["low"]), (fields["y"], fields["high"]) = pairs[pick % len(pairs)]
     if family.touchy:
         state["touchy"] = bool(swap)
         topics = family.touchy if swap else family.plain
@@ -148,6 +160,9 @@ def render(family: Family, number: int, pool: str, index: int, seed: int) -> Ite
         texts = (options[order], options[1 - order])
     elif family.choices:
         options = texts = family.choices
+    elif family.levels:
+        options = tuple(f"{word}." for _, word in family.levels)
+        texts = (f"{fields['low']}.", f"{fields['high']}.")
     else:
         acts0, acts1 = family.acts
         texts = (acts0[shift0 % len(acts0)].format_map(fields), acts1[shift1 % len(acts1)].format_map(fields))
@@ -155,10 +170,9 @@ def render(family: Family, number: int, pool: str, index: int, seed: int) -> Ite
         state["right"] = options.index(texts[act])
 
     allowed = _WORDINGS[pool, domain]
-    for slot, wordings in family.twins.items():
-        wording = wordings[allowed[next(draws) % len(allowed)]]
-        fields[slot] = wording[pull if slot == "pull" else act].format_map(fields)
-    messages = tuple(Message(role, layout.format_map(fields)) for role, layout in family.turns)
+    wordings = {slot: each[allowed[next(draws) % len(allowed)]] for slot, each in family.twins.items()}
+    messages = _turns(family, wordings, fields, act, pull)
+    again = _turns(family, wordings, fields | {"who": fields["who2"], "who2": fields["who"]}, act, 1 - pull) if family.twice else ()
 
     names = [plan.format_map(fields) for plan in family.plans]
     if family.refusals:
@@ -170,4 +184,12 @@ def render(family: Family, number: int, pool: str, index: int, seed: int) -> Ite
         answers = {behaviour: texts[k] for behaviour, k in chosen.items()}
         plans = {behaviour: names[k] for behaviour, k in chosen.items()}
     reading, lie = (family.readings[k].format_map(fields) for k in (act, 1 - act))
-    return Item(family.name, f"{family.name}/{pool}/{index}", messages, answers, reading, lie, plans, options, state)
+    return Item(family.name, f"{family.name}/{pool}/{index}", messages, answers, reading, lie, plans, options, state, again)
+
+
+def _turns(
+    family: Family, wordings: Mapping[str, tuple[str, str]], fields: Mapping[str, Any], act: int, pull: int
+) -> tuple[Message, ...]:
+    """The conversation in which the slot `pull` reads as `pull` has it, every other slot as `act` has it."""
+    said = {slot: pair[pull if slot == "pull" else act].format_map(fields) for slot, pair in wordings.items()}
+    return tuple(Message(role, layout.format_map({**fields, **said})) for role, layout in family.turns)
