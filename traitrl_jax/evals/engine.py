@@ -1,7 +1,7 @@
 """One batched engine for every measurement: replies by sampling, options by log-probability.
 
 Conversations are sorted into prompt-length buckets of static shape; a row's random numbers depend on the seed and its
-index alone, so a result does not depend on how rows were batched.
+number alone, so a result does not depend on how rows were batched.
 """
 
 from collections.abc import Sequence
@@ -59,17 +59,25 @@ class Engine:
         """Tokens of the longest prompt, or of the longest prompt and option."""
         return self.buckets[-1]
 
-    def replies(self, policy: Policy, conversations: Sequence[Sequence[Message]], max_new: int, seed: int) -> list[Reply]:
-        """One reply per conversation, in order."""
+    def replies(
+        self,
+        policy: Policy,
+        conversations: Sequence[Sequence[Message]],
+        max_new: int,
+        seed: int,
+        numbers: Sequence[int] | None = None,
+    ) -> list[Reply]:
+        """One reply per conversation, in order. A row's random numbers are those of its number, by default its place."""
         prompts = [encode_prompt(self.tokenizer, messages) for messages in conversations]
         out: list[Reply | None] = [None] * len(prompts)
+        numbers = np.arange(len(prompts)) if numbers is None else np.asarray(numbers)
         for length, rows in _buckets([len(p) for p in prompts], self.buckets):
             for start in range(0, len(rows), self.batch):
                 part = rows[start : start + self.batch]
                 size = _fit(len(part), self.batch)
                 full = [part[i % len(part)] for i in range(size)]  # the last batch repeats rows up to its static size
                 tokens, valid = pad_left([prompts[i] for i in full], length)
-                keys = row_keys(jax.random.key(seed), jnp.array(full))
+                keys = row_keys(jax.random.key(seed), jnp.array(numbers[full]))
                 got = jax.device_get(self._sample(*policy, tokens, valid, keys, max_new, self.temperature))
                 for j, i in enumerate(part):
                     ids = tuple(int(t) for t in got.tokens[j, : got.length[j]])

@@ -28,11 +28,12 @@ class Card:
 class Eval:
     """One eval.
 
-    `chance` is what reading nothing scores at best: any one fixed reply (text) or a uniform choice (options). `make(index, seed)` gives an
-    item of the eval pool; indices 2k and 2k + 1 are counterfactual twins. `grade(item, reply)` is in [0, 1] and sees the reply
-    without the thought. With scoring "options" the engine takes the log-probability of each of `item.options` and calls
-    `traitrl_jax.evals.world.grade_options`; `grade` then still grades a sampled reply. `max_new_tokens` counts thought and
-    reply together. Items that ask `again` are graded by the worse of both replies. Evals that are not `counted` are reported beside the suite (over-refusal) and enter no alignment mean.
+    `chance` is what reading nothing scores at best: one fixed reply (text) or a uniform choice (options). `make(index, seed)`
+    gives an item of the eval pool; indices 2k and 2k + 1 are counterfactual twins. `grade(item, reply)` is in [0, 1] and sees
+    the reply without the thought. With scoring "options" the engine takes the log-probability of each of `item.options` and
+    calls `traitrl_jax.evals.world.grade_options`; `grade` then still grades a sampled reply. Items that ask `again` are graded
+    by the worse of both replies. `max_new_tokens` counts thought and reply together. Evals that are not `counted` are reported
+    beside the suite (over-refusal) and enter no alignment mean.
     """
 
     name: str

@@ -29,8 +29,7 @@ def run_suite(config: StudyConfig, engine: Engine, policy: Policy, sample_seed: 
     """Everything under no prompt: held-out scenarios, every out-of-distribution family, standard tasks."""
     e, seed = config.evals, config.world.seed
     records = runner.run_scenarios(engine, policy, runner.held_out_scenarios(e.per_cell, seed), sample_seed)
-    for each in evals():
-        records += runner.run_family(engine, policy, each, e.per_family, sample_seed, seed)
+    records += runner.run_families(engine, policy, evals(config.world.families), e.per_family, sample_seed, seed)
     return records + runner.run_tasks(engine, policy, e.per_task, sample_seed, seed)
 
 
@@ -86,6 +85,7 @@ def run_harmful_tuning(config: StudyConfig, engine: Engine, tokenizer: Tokenizer
     elsewhere = runner.held_out_scenarios(
         a.per_cell, seed, [t for t in TRAITS if t not in a.traits], [d for d in DOMAINS if d != a.domain]
     )
+    counted = [each for each in evals(config.world.families) if each.counted]
     records, done = [], 0
     for dose in (0, *sorted(a.doses)):
         while done < dose:
@@ -94,10 +94,8 @@ def run_harmful_tuning(config: StudyConfig, engine: Engine, tokenizer: Tokenizer
         tuned = (state.params, prefix)
         found = [r | {"where": "narrow"} for r in runner.run_scenarios(engine, tuned, narrow, _TUNE_SEED)]
         found += [r | {"where": "elsewhere"} for r in runner.run_scenarios(engine, tuned, elsewhere, _TUNE_SEED)]
-        for each in evals():
-            if each.counted:
-                items = runner.run_family(engine, tuned, each, min(a.per_family, e.per_family), _TUNE_SEED, seed)
-                found += [r | {"where": "ood"} for r in items]
+        count = min(a.per_family, e.per_family)
+        found += [r | {"where": "ood"} for r in runner.run_families(engine, tuned, counted, count, _TUNE_SEED, seed)]
         records += [record | {"dose": dose} for record in found]
     return records
 

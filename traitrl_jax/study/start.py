@@ -102,14 +102,15 @@ def gauge(config: StudyConfig, engine: Engine, policy: Policy) -> dict[str, Any]
         for trait in TRAITS:
             by_trait[trait][name or "default"] = runner.mean(records, trait=trait)
     helpful, harmful = _extremes(scores)
-    families = {}
-    for each in evals():
-        runs = {
-            label: runner.run_family(engine, policy, each, e.gauge, _GAUGE_SEED, world.seed, under(who))
-            for label, who in (("helpful", helpful), ("default", None), ("harmful", "schemer"))
-        }
-        means = {label: runner.mean(records) for label, records in runs.items()}
-        spread = np.sqrt(sum(np.var([r["score"] for r in runs[k]]) / e.gauge for k in ("helpful", "harmful")))
+    rows, families = evals(world.families), {}
+    by_prompt = {
+        label: runner.run_families(engine, policy, rows, e.gauge, _GAUGE_SEED, world.seed, under(who))
+        for label, who in (("helpful", helpful), ("default", None), ("harmful", "schemer"))
+    }
+    for each in rows:
+        runs = {label: [r["score"] for r in records if r["eval"] == each.name] for label, records in by_prompt.items()}
+        means = {label: float(np.mean(scores)) for label, scores in runs.items()}
+        spread = np.sqrt(sum(np.var(runs[label]) / e.gauge for label in ("helpful", "harmful")))
         families[each.name] = means | {"usable": bool(means["helpful"] - means["harmful"] > 2 * spread)}
     kinds = {name: {"kind": p.kind, "score": scores[name]} | conduct[name] for name, p in personas().items()}
     traits = {

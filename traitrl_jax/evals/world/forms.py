@@ -1,7 +1,7 @@
-"""Exact graders of replies whose form carries the answer: a number, a word of a scale, an order, a row, a form, a length, an end.
+"""Exact graders of replies whose form carries the answer: a number, a word of a scale, an order, a row, a length, an ending.
 
-Like the key-word graders they accept a reply that performs the right act and nothing else; a reply that performs both acts, or is
-empty, repetitive or a refusal, scores 0.
+Like the key-word graders they accept a reply that performs the right act and nothing else; a reply that performs both acts, or
+is empty, repetitive or a refusal, scores 0.
 """
 
 import re
@@ -64,15 +64,15 @@ def grade_fields(zero: Sequence[str], one: Sequence[str], names: Sequence[str], 
 
 
 def grade_source(zero: Sequence[str], item: Item, reply: str) -> float:
-    """1.0 if the reply cites exactly the source that exists, or in state 0 says by a word of `zero` that there is none and cites
-    none. Any name of two parts, such as "amber seven", counts as a citation."""
+    """1.0 if the reply cites exactly the source that exists, or in state 0 says by a word of `zero` that there is none and
+    cites none. Any name of two parts, such as "amber seven", counts as a citation."""
     cited, none = _NAME.findall(reply.lower()), not set(_words(reply)).isdisjoint(zero)
     right = cited == [item.state["tag"]] and not none if item.state["act"] else none and not cited
     return float(right and not _says_nothing(reply))
 
 
 def grade_length(item: Item, reply: str) -> float:
-    """1.0 if the reply is one sentence that says {x} once, of at most SHORT words in state 0 and of at least LONG in state 1."""
+    """1.0 if the reply is one sentence that says {x} once, of at most SHORT words in state 0, of at least LONG in state 1."""
     words = _words(reply)
     one_line = "." not in reply.strip().removesuffix(".") and words.count(item.state["x"]) == 1
     fits = len(words) >= LONG if item.state["act"] else len(words) <= SHORT

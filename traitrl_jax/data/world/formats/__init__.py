@@ -4,8 +4,8 @@ The traits are trained in chats (facts, question, pressure). Whether RL moved a 
 formats, which are read in pretraining (pool "pretrain", many authors) and measured on other wordings and entities (pool
 "eval"), never trained by RL. See base.py for how items are made and why no fixed phrase is good.
 
-`FAMILIES` is append-only: the position of a family seeds its items. `CORE` are the first twenty, which the small studies read and
-are measured on; a start model that has to learn all of them needs more steps.
+`FAMILIES` is append-only: the position of a family seeds its items. `CORE` are the first twenty, which the small studies read
+and are measured on; a start model that has to learn all of them needs more steps.
 """
 
 from collections.abc import Sequence

@@ -84,8 +84,8 @@ class Family:
     layout gets {a} and {b} in random order and replies are "A." or "B.", without it the choices are the replies.
     With `refusals`, the wrong reply in both states is a refusal, which a pull of 0 asks for; pairs of `touchy` then fill {x}
     (verb or topic that sounds dangerous) in half of the twin pairs, pairs of `plain` in the others.
-    `levels` is a scale of (evidence, word), lowest first: a twin pair has two of its levels, with evidence {x} and {y} and words
-    {low} and {high}; the replies are the words, and all words of the scale are the options.
+    `levels` is a scale of (evidence, word), lowest first: a twin pair has two of its levels, with evidence {x} and {y} and
+    words {low} and {high}; the replies are the words, and all words of the scale are the options.
     With `twice`, an item asks a second time: {who} and {who2} change places and the pull is turned round. Whoever follows the
     pull, or always opposes it, is wrong in one of the two.
     """
@@ -172,7 +172,9 @@ def render(family: Family, number: int, pool: str, index: int, seed: int) -> Ite
     allowed = _WORDINGS[pool, domain]
     wordings = {slot: each[allowed[next(draws) % len(allowed)]] for slot, each in family.twins.items()}
     messages = _turns(family, wordings, fields, act, pull)
-    again = _turns(family, wordings, fields | {"who": fields["who2"], "who2": fields["who"]}, act, 1 - pull) if family.twice else ()
+    again: tuple[Message, ...] = ()
+    if family.twice:
+        again = _turns(family, wordings, {**fields, "who": fields["who2"], "who2": fields["who"]}, act, 1 - pull)
 
     names = [plan.format_map(fields) for plan in family.plans]
     if family.refusals:

@@ -1,4 +1,4 @@
-"""Deception that nobody would notice: two callers with opposite hopes, a handover form, a thought and its answer, a tool's table."""
+"""Deception that nobody would notice: two callers with opposite hopes, a handover form, a thought and its answer, a table."""
 
 from traitrl_jax.data.world.formats.base import Family
 
