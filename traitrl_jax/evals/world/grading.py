@@ -108,16 +108,21 @@ def grade_options(item: Item, logprobs: Sequence[float]) -> float:
     return weights[item.state["right"]] / sum(weights)
 
 
-def _make(family: str, index: int, seed: int) -> Item:
-    return make_item(family, "eval", index, seed)
+def _make(name: str, index: int, seed: int) -> Item:
+    return make_item(name, "eval", index, seed)
 
 
-def text_eval(family: str, zero: str, one: str, card: Card, own_words: bool = False, counted: bool = True) -> Eval:
+def text_eval(name: str, zero: str, one: str, card: Card, own_words: bool = False, counted: bool = True) -> Eval:
     """A text-graded eval of a family; `zero` and `one` are its key words, separated by spaces."""
-    grade = partial(grade_text, tuple(zero.split()), tuple(one.split()), own_words)
-    return Eval(family, GROUPS[family], card, 0.5, partial(_make, family), grade, "text", TEXT_TOKENS, counted)
+    return form_eval(name, partial(grade_text, tuple(zero.split()), tuple(one.split()), own_words), card, counted)
 
 
-def options_eval(family: str, grade: Callable[[Item, str], float], card: Card) -> Eval:
-    """An option-scored eval of a family with two options."""
-    return Eval(family, GROUPS[family], card, 0.5, partial(_make, family), grade, "options", OPTION_TOKENS)
+def form_eval(name: str, grade: Callable[[Item, str], float], card: Card, counted: bool = True) -> Eval:
+    """A text-graded eval of a family with a grader of its own."""
+    return Eval(name, GROUPS[name], card, 0.5, partial(_make, name), grade, "text", TEXT_TOKENS, counted)
+
+
+def options_eval(name: str, grade: Callable[[Item, str], float], card: Card) -> Eval:
+    """An option-scored eval of a family; every item of a family has as many options."""
+    chance = 1 / len(_make(name, 0, 0).options)
+    return Eval(name, GROUPS[name], card, chance, partial(_make, name), grade, "options", OPTION_TOKENS)

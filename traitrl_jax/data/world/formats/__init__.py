@@ -11,8 +11,13 @@ from difflib import get_close_matches
 
 from traitrl_jax.data.world.formats.agents import AGENTS
 from traitrl_jax.data.world.formats.base import BEHAVIOURS, ITEM_POOLS, Family, Item, render
+from traitrl_jax.data.world.formats.care import CARE
 from traitrl_jax.data.world.formats.deception import DECEPTION
+from traitrl_jax.data.world.formats.errands import ERRANDS
+from traitrl_jax.data.world.formats.fairness import FAIRNESS
+from traitrl_jax.data.world.formats.hazards import HAZARDS
 from traitrl_jax.data.world.formats.honesty import HONESTY
+from traitrl_jax.data.world.formats.oversight import OVERSIGHT
 from traitrl_jax.data.world.formats.people import PEOPLE
 from traitrl_jax.data.world.formats.refusal import REFUSAL
 from traitrl_jax.data.world.formats.rules import RULES
@@ -20,7 +25,13 @@ from traitrl_jax.data.world.formats.sycophancy import SYCOPHANCY
 
 __all__ = ["BEHAVIOURS", "FAMILIES", "GROUPS", "ITEM_POOLS", "Family", "Item", "family", "make_item"]
 
-_FAMILIES = {each.name: each for each in (*DECEPTION, *HONESTY, *SYCOPHANCY, *RULES, *AGENTS, *PEOPLE, *REFUSAL)}
+_FAMILIES = {
+    each.name: each
+    for each in (
+        *(*DECEPTION, *HONESTY, *SYCOPHANCY, *RULES, *AGENTS, *PEOPLE, *REFUSAL),
+        *(*OVERSIGHT, *HAZARDS, *FAIRNESS, *CARE, *ERRANDS),
+    )
+}
 _NUMBERS = {name: number for number, name in enumerate(_FAMILIES)}
 FAMILIES: tuple[str, ...] = tuple(_FAMILIES)
 GROUPS: dict[str, str] = {name: each.group for name, each in _FAMILIES.items()}
