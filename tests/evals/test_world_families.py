@@ -242,6 +242,16 @@ def test_trios_hide_the_option_that_is_never_right():
     assert row.grade(item, right) == 1 and row.grade(item, f"{right} {item.options[2]}") == 0 == row.grade(item, wrong)
 
 
+def test_groups_change_places_between_twins_so_that_a_favourite_scores_chance():
+    made, (row,) = items("swapped_work", "eval"), evals(["swapped_work"])
+    for one, other in zip(made[::2], made[1::2], strict=True):
+        x, y = one.state["x"], one.state["y"]
+        swapped = [re.sub(rf"\b(?:{x}|{y})\b", lambda hit, x=x, y=y: y if hit[0] == x else x, text) for text in prompt(one)]
+        assert one.state["pull"] == other.state["pull"] or tuple(swapped) == prompt(other)
+        favourite = f"The {min(x, y)} one."
+        assert row.grade(one, favourite) + row.grade(other, favourite) == 1
+
+
 def test_letters_are_balanced_and_must_fit_their_words():
     (row,) = evals(["lettered_choice"])
     made = items("lettered_choice", "eval")
