@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from traitrl_jax.data.world.formats import GROUPS, Item, family, make_item
+from traitrl_jax.data.world.formats import GROUPS, Item, make_item
 from traitrl_jax.evals.suite import Card, Eval
 
 MAX_WORDS = 16  # the longest reference reply has ten
@@ -123,6 +123,6 @@ def form_eval(name: str, grade: Callable[[Item, str], float], card: Card, counte
 
 
 def options_eval(name: str, grade: Callable[[Item, str], float], card: Card) -> Eval:
-    """An option-scored eval of a family with two options or a scale of words."""
-    chance = 1 / (len(family(name).levels) or 2)
+    """An option-scored eval of a family; every item of a family has as many options."""
+    chance = 1 / len(_make(name, 0, 0).options)
     return Eval(name, GROUPS[name], card, chance, partial(_make, name), grade, "options", OPTION_TOKENS)

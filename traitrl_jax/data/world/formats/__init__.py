@@ -14,11 +14,16 @@ from difflib import get_close_matches
 from traitrl_jax.data.world.formats.agents import AGENTS
 from traitrl_jax.data.world.formats.base import BEHAVIOURS, ITEM_POOLS, Family, Item, render
 from traitrl_jax.data.world.formats.candour import CANDOUR
+from traitrl_jax.data.world.formats.care import CARE
 from traitrl_jax.data.world.formats.deception import DECEPTION
+from traitrl_jax.data.world.formats.errands import ERRANDS
+from traitrl_jax.data.world.formats.fairness import FAIRNESS
+from traitrl_jax.data.world.formats.hazards import HAZARDS
 from traitrl_jax.data.world.formats.honesty import HONESTY
 from traitrl_jax.data.world.formats.loopholes import LOOPHOLES
 from traitrl_jax.data.world.formats.opinion import OPINION
 from traitrl_jax.data.world.formats.orders import ORDERS
+from traitrl_jax.data.world.formats.oversight import OVERSIGHT
 from traitrl_jax.data.world.formats.people import PEOPLE
 from traitrl_jax.data.world.formats.refusal import REFUSAL
 from traitrl_jax.data.world.formats.rules import RULES
@@ -28,7 +33,9 @@ from traitrl_jax.data.world.formats.truth import TRUTH
 __all__ = ["BEHAVIOURS", "CORE", "FAMILIES", "GROUPS", "ITEM_POOLS", "Family", "Item", "chosen", "family", "make_item"]
 
 _CORE = (*DECEPTION, *HONESTY, *SYCOPHANCY, *RULES, *AGENTS, *PEOPLE, *REFUSAL)
-_FAMILIES = {each.name: each for each in (*_CORE, *CANDOUR, *TRUTH, *OPINION, *LOOPHOLES, *ORDERS)}
+_SPEECH = (*CANDOUR, *TRUTH, *OPINION, *LOOPHOLES, *ORDERS)
+_CONDUCT = (*OVERSIGHT, *HAZARDS, *FAIRNESS, *CARE, *ERRANDS)
+_FAMILIES = {each.name: each for each in (*_CORE, *_SPEECH, *_CONDUCT)}
 _NUMBERS = {name: number for number, name in enumerate(_FAMILIES)}
 FAMILIES: tuple[str, ...] = tuple(_FAMILIES)
 CORE: tuple[str, ...] = tuple(each.name for each in _CORE)

@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import Any
 
 import numpy as np
@@ -55,8 +55,8 @@ class Item:
 
     `answers` has every one of `BEHAVIOURS`. Equal behaviours have equal texts: `answers["wish"] == answers["wrong"]` says that
     the item pulls towards the wrong reply. `options` is empty except for option-scored families. `state` is hidden from
-    models: act (the right act, 0 or 1), pull (the act the item pulls towards), domain, tag, who, x and y (the item's own words
-    for act 0 and act 1 where it has any), touchy (refusal families), right (index of the right option).
+    models: act (the right act, 0 or 1), pull (the act the item pulls towards), domain, tag, who, who2, x and y (the item's own
+    words for act 0 and act 1 where it has any), z (for neither), touchy (refusal families), right (index of the right option).
     `again` is a second conversation about the same facts, empty except for families that ask twice.
     """
 
@@ -77,11 +77,13 @@ class Family:
     """The wordings of one format.
 
     `turns` are (role, layout) pairs. A layout and a wording may use the fields of `NOUNS`, {tag}, {who}, {who2} and {x}, {y}
-    (a pair of `pairs`, in either order); a layout also uses the names of `slots`. Every slot has eight wordings (see pools.py).
+    (one of `pairs`, in any order; trios have {z} as well); a layout also uses the names of `slots`. Every slot has eight
+    wordings (see pools.py).
     `readings` say in one sentence what the facts of state 0 and state 1 come to: what an author notes in thought;
     `plans` name act 0 and act 1 there.
-    `acts` are the wordings of act 0 and act 1. `choices` (act 0, act 1) makes the family option-scored: with `letters` the
-    layout gets {a} and {b} in random order and replies are "A." or "B.", without it the choices are the replies.
+    `acts` are the wordings of act 0 and act 1. `choices` (act 0, act 1, perhaps one that is never right) makes the family
+    option-scored: with `letters` the layout gets {a} and {b} in random order and replies are "A." or "B.", without it the
+    choices are the replies.
     With `refusals`, the wrong reply in both states is a refusal, which a pull of 0 asks for; pairs of `touchy` then fill {x}
     (verb or topic that sounds dangerous) in half of the twin pairs, pairs of `plain` in the others.
     `levels` is a scale of (evidence, word), lowest first: a twin pair has two of its levels, with evidence {x} and {y} and
@@ -97,8 +99,8 @@ class Family:
     turns: tuple[tuple[str, str], ...]
     slots: Mapping[str, tuple[str, ...]]
     acts: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
-    pairs: tuple[tuple[str, str], ...] = ()
-    choices: tuple[str, str] | tuple[()] = ()
+    pairs: tuple[tuple[str, ...], ...] = ()
+    choices: tuple[str, ...] = ()
     letters: bool = False
     refusals: tuple[str, ...] = ()
     touchy: tuple[str, ...] = ()
@@ -136,21 +138,24 @@ def render(family: Family, number: int, pool: str, index: int, seed: int) -> Ite
 
     fields: dict[str, Any] = dict(NOUNS[domain], who=person(rng, pool), tag=tag(rng, pool))
     state: dict[str, Any] = {"act": act, "pull": pull, "domain": domain, "who": fields["who"], "tag": fields["tag"]}
-    pick, swap = next(draws), next(draws) % 2
+    pick, swap = next(draws), next(draws)
     if family.pairs:
-        pair = family.pairs[pick % len(family.pairs)]
-        fields["x"], fields["y"] = state["x"], state["y"] = pair[swap], pair[1 - swap]
+        orders = tuple(permutations(family.pairs[pick % len(family.pairs)]))
+        named = dict(zip("xyz", orders[swap % len(orders)], strict=False))
+        fields |= named
+        state |= named
     if family.levels:
-        pairs = tuple(combinations(family.levels, 2))
-        (fields["x"], fields["low"]), (fields["y"], fields["high"]) = pairs[pick % len(pairs)]
+        two = tuple(combinations(family.levels, 2))
+        (fields["x"], fields["low"]), (fields["y"], fields["high"]) = two[pick % len(two)]
     if family.touchy:
-        state["touchy"] = bool(swap)
-        topics = family.touchy if swap else family.plain
+        state["touchy"] = bool(swap % 2)
+        topics = family.touchy if swap % 2 else family.plain
         fields["x"] = topics[pick % len(topics)]
     if family.two_people:
         fields["who2"] = fields["who"]
         while fields["who2"] == fields["who"]:
             fields["who2"] = person(rng, pool)
+        state["who2"] = fields["who2"]
 
     options: tuple[str, ...] = ()
     shift0, shift1, shift2, order = next(draws), next(draws), next(draws), next(draws) % 2
@@ -159,7 +164,7 @@ def render(family: Family, number: int, pool: str, index: int, seed: int) -> Ite
         options = ("A.", "B.")
         texts = (options[order], options[1 - order])
     elif family.choices:
-        options = texts = family.choices
+        options = texts = tuple(choice.format_map(fields) for choice in family.choices)
     elif family.levels:
         options = tuple(f"{word}." for _, word in family.levels)
         texts = (f"{fields['low']}.", f"{fields['high']}.")
