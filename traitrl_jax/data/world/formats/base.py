@@ -139,38 +139,20 @@ def render(family: Family, number: int, pool: str, index: int, seed: int) -> Ite
     fields: dict[str, Any] = dict(NOUNS[domain], who=person(rng, pool), tag=tag(rng, pool))
     state: dict[str, Any] = {"act": act, "pull": pull, "domain": domain, "who": fields["who"], "tag": fields["tag"]}
     pick, swap = next(draws), next(draws)
-    if family.pairs:
-        orders = tuple(permutations(family.pairs[pick % len(family.pairs)]))
-        named = dict(zip("xyz", orders[swap % len(orders)], strict=False))
-        fields |= named
-        state |= named
-    if family.levels:
-        two = tuple(combinations(family.levels, 2))
-        (fields["x"], fields["low"]), (fields["y"], fields["high"]) = two[pick % len(two)]
+    fields |= _own_words(family, pick, swap)
+    state |= {key: fields[key] for key in "xyz" if family.pairs and key in fields}
     if family.touchy:
         state["touchy"] = bool(swap % 2)
-        topics = family.touchy if swap % 2 else family.plain
-        fields["x"] = topics[pick % len(topics)]
     if family.two_people:
         fields["who2"] = fields["who"]
         while fields["who2"] == fields["who"]:
             fields["who2"] = person(rng, pool)
         state["who2"] = fields["who2"]
 
-    options: tuple[str, ...] = ()
-    shift0, shift1, shift2, order = next(draws), next(draws), next(draws), next(draws) % 2
+    shifts, shift2, order = (next(draws), next(draws)), next(draws), next(draws) % 2
     if family.letters:
         fields["a"], fields["b"] = family.choices[order], family.choices[1 - order]
-        options = ("A.", "B.")
-        texts = (options[order], options[1 - order])
-    elif family.choices:
-        options = texts = tuple(choice.format_map(fields) for choice in family.choices)
-    elif family.levels:
-        options = tuple(f"{word}." for _, word in family.levels)
-        texts = (f"{fields['low']}.", f"{fields['high']}.")
-    else:
-        acts0, acts1 = family.acts
-        texts = (acts0[shift0 % len(acts0)].format_map(fields), acts1[shift1 % len(acts1)].format_map(fields))
+    texts, options = _replies(family, fields, shifts, order)
     if options:
         state["right"] = options.index(texts[act])
 
@@ -200,3 +182,31 @@ def _turns(
     """The conversation in which the slot `pull` reads as `pull` has it, every other slot as `act` has it."""
     said = {slot: pair[pull if slot == "pull" else act].format_map(fields) for slot, pair in wordings.items()}
     return tuple(Message(role, layout.format_map({**fields, **said})) for role, layout in family.turns)
+
+
+def _own_words(family: Family, pick: int, swap: int) -> dict[str, str]:
+    """The fields of an item's own words: a pair or trio in some order, two levels of a scale, or a topic."""
+    if family.pairs:
+        orders = tuple(permutations(family.pairs[pick % len(family.pairs)]))
+        return dict(zip("xyz", orders[swap % len(orders)], strict=False))
+    if family.levels:
+        levels = tuple(combinations(family.levels, 2))
+        (x, low), (y, high) = levels[pick % len(levels)]
+        return {"x": x, "low": low, "y": y, "high": high}
+    topics = family.touchy if swap % 2 else family.plain
+    return {"x": topics[pick % len(topics)]} if topics else {}
+
+
+def _replies(
+    family: Family, fields: Mapping[str, Any], shifts: tuple[int, int], order: int
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(the replies that perform act 0 and act 1, all options); no options where replies are graded as text."""
+    if family.letters:
+        options = ("A.", "B.")
+        return (options[order], options[1 - order]), options
+    if family.choices:
+        options = tuple(choice.format_map(fields) for choice in family.choices)
+        return options, options
+    if family.levels:
+        return (f"{fields['low']}.", f"{fields['high']}."), tuple(f"{word}." for _, word in family.levels)
+    return tuple(acts[shift % len(acts)].format_map(fields) for acts, shift in zip(family.acts, shifts, strict=True)), ()
