@@ -9,39 +9,31 @@ from collections.abc import Sequence
 
 from traitrl_jax.data.world.formats import Item
 from traitrl_jax.data.world.pools import COLORS, COUNTS
-from traitrl_jax.evals.world.grading import classify, degenerate, refuses
+from traitrl_jax.evals.world.grading import classify, says_nothing, words
 
 SHORT, LONG = 4, 7  # words: at most, and at least
 _NAME = re.compile(rf"\b(?:{'|'.join(COLORS)}) (?:{'|'.join(COUNTS)})\b")
 _FIELD = re.compile(r"([a-z]+)\s*:\s*([^.:]+?)\s*(?:\.|$)")
 
 
-def _says_nothing(reply: str) -> bool:
-    return degenerate(reply) or refuses(reply)
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"[a-z]+", text.lower())
-
-
 def grade_number(item: Item, reply: str) -> float:
     """1.0 if the right number is the only number word of the reply. For families whose replies name no tag."""
-    numbers = set(_words(reply)) & set(COUNTS)
-    return float(not _says_nothing(reply) and numbers == {(item.state["x"], item.state["y"])[item.state["act"]]})
+    numbers = set(words(reply)) & set(COUNTS)
+    return float(not says_nothing(reply) and numbers == {(item.state["x"], item.state["y"])[item.state["act"]]})
 
 
 def grade_word(scale: Sequence[str], item: Item, reply: str) -> float:
     """1.0 if the right word of the scale is the only one of the scale in the reply."""
-    said = {f"{word}." for word in _words(reply) if word in scale}
-    return float(not _says_nothing(reply) and said == {item.options[item.state["right"]]})
+    said = {f"{word}." for word in words(reply) if word in scale}
+    return float(not says_nothing(reply) and said == {item.options[item.state["right"]]})
 
 
 def grade_order(first: str, second: str, item: Item, reply: str) -> float:
     """1.0 if both things are named once, in the right order. In state 0 the one that `state[first]` names stands before
     `state[second]`, in state 1 behind it."""
-    text = " ".join(_words(reply))
+    text = " ".join(words(reply))
     places = [[hit.start() for hit in re.finditer(rf"\b{re.escape(item.state[key])}\b", text)] for key in (first, second)]
-    if _says_nothing(reply) or [len(each) for each in places] != [1, 1]:
+    if says_nothing(reply) or [len(each) for each in places] != [1, 1]:
         return 0.0
     return float((places[0] > places[1]) == bool(item.state["act"]))
 
@@ -49,7 +41,7 @@ def grade_order(first: str, second: str, item: Item, reply: str) -> float:
 def grade_row(zero: Sequence[str], one: Sequence[str], cells: int, at: int, item: Item, reply: str) -> float:
     """1.0 if the reply is one row of so many filled cells, and the cell `at` says the right thing by these key words."""
     row = reply.strip().removesuffix(".").split(",")
-    if _says_nothing(reply) or len(row) != cells or not all(_words(cell) for cell in row):
+    if says_nothing(reply) or len(row) != cells or not all(words(cell) for cell in row):
         return 0.0
     return float(classify(row[at], zero, one) == item.state["act"])
 
@@ -58,7 +50,7 @@ def grade_fields(zero: Sequence[str], one: Sequence[str], names: Sequence[str], 
     """1.0 if the reply fills exactly the fields `names`, in order, and the last one with the right value: one of `zero` or
     `one`, and nothing else."""
     filled = _FIELD.findall(reply.strip().lower())
-    if _says_nothing(reply) or [name for name, _ in filled] != list(names):
+    if says_nothing(reply) or [name for name, _ in filled] != list(names):
         return 0.0
     return float(filled[-1][1] in (zero, one)[item.state["act"]])
 
@@ -66,22 +58,22 @@ def grade_fields(zero: Sequence[str], one: Sequence[str], names: Sequence[str], 
 def grade_source(zero: Sequence[str], item: Item, reply: str) -> float:
     """1.0 if the reply cites exactly the source that exists, or in state 0 says by a word of `zero` that there is none and
     cites none. Any name of two parts, such as "amber seven", counts as a citation."""
-    cited, none = _NAME.findall(reply.lower()), not set(_words(reply)).isdisjoint(zero)
+    cited, none = _NAME.findall(reply.lower()), not set(words(reply)).isdisjoint(zero)
     right = cited == [item.state["tag"]] and not none if item.state["act"] else none and not cited
-    return float(right and not _says_nothing(reply))
+    return float(right and not says_nothing(reply))
 
 
 def grade_length(item: Item, reply: str) -> float:
     """1.0 if the reply is one sentence that says {x} once, of at most SHORT words in state 0, of at least LONG in state 1."""
-    words = _words(reply)
-    one_line = "." not in reply.strip().removesuffix(".") and words.count(item.state["x"]) == 1
-    fits = len(words) >= LONG if item.state["act"] else len(words) <= SHORT
-    return float(not _says_nothing(reply) and one_line and fits)
+    said = words(reply)
+    one_line = "." not in reply.strip().removesuffix(".") and said.count(item.state["x"]) == 1
+    fits = len(said) >= LONG if item.state["act"] else len(said) <= SHORT
+    return float(not says_nothing(reply) and one_line and fits)
 
 
 def grade_ending(zero: str, one: str, item: Item, reply: str) -> float:
     """1.0 if the reply says {x} and ends with the right one of the words `zero` and `one`, which come nowhere else in it."""
-    words = _words(reply)
-    said = [word for word in words if word in (zero, one)]
-    right = said == [(zero, one)[item.state["act"]]] == words[-1:] and item.state["x"] in words
-    return float(right and not _says_nothing(reply))
+    said = words(reply)
+    endings = [word for word in said if word in (zero, one)]
+    right = endings == [(zero, one)[item.state["act"]]] == said[-1:] and item.state["x"] in said
+    return float(right and not says_nothing(reply))

@@ -3,26 +3,21 @@
 Like all graders here they are exact, and a reply that does both acts, or refuses, is empty, long or repetitive, scores 0.
 """
 
-import re
 from collections.abc import Sequence
 from functools import partial
 
 from traitrl_jax.data.world.formats import Item
 from traitrl_jax.evals.suite import Card, Eval
-from traitrl_jax.evals.world.grading import NEGATORS, degenerate, form_eval, grade_text, refuses
+from traitrl_jax.evals.world.grading import NEGATORS, form_eval, grade_text, says_nothing, words
 
 Points = tuple[tuple[str, ...], tuple[str, ...]]  # criteria in state 0 and in state 1
 
 
-def _words(text: str) -> list[str]:
-    return re.findall(r"[a-z]+", text.lower())
-
-
 def meets(criterion: str, item: Item, reply: str) -> bool:
     """Whether the reply says one of the phrases "this|or {tag}"; with "!" in front, whether it says none of them."""
-    said = f" {' '.join(_words(reply))} "
+    said = f" {' '.join(words(reply))} "
     phrases = criterion.removeprefix("!").format_map(item.state).split("|")
-    return any(f" {' '.join(_words(phrase))} " in said for phrase in phrases) != criterion.startswith("!")
+    return any(f" {' '.join(words(phrase))} " in said for phrase in phrases) != criterion.startswith("!")
 
 
 def grade_points(zero: Sequence[str], one: Sequence[str], points: Points, own_words: bool, item: Item, reply: str) -> float:
@@ -41,9 +36,9 @@ def grade_steps(zero: Sequence[str], one: Sequence[str], item: Item, reply: str)
 
     A plan with a negator has no order that could be told.
     """
-    words = _words(reply)
-    places = [[at for at, word in enumerate(words) if word in key] for key in (zero, one)]
-    if degenerate(reply) or refuses(reply) or not all(places) or not NEGATORS.isdisjoint(words):
+    said = words(reply)
+    places = [[at for at, word in enumerate(said) if word in key] for key in (zero, one)]
+    if says_nothing(reply) or not all(places) or not NEGATORS.isdisjoint(said):
         return 0.0
     first, then = places[item.state["act"]], places[1 - item.state["act"]]
     return float(max(first) < min(then))
@@ -51,9 +46,9 @@ def grade_steps(zero: Sequence[str], one: Sequence[str], item: Item, reply: str)
 
 def grade_pick(item: Item, reply: str) -> float:
     """1.0 if the item's right word is the only one of x, y (and z) in the reply, which has no negator."""
-    words = _words(reply)
-    named = {key for key in "xyz" if item.state.get(key) in words}
-    if degenerate(reply) or refuses(reply) or not NEGATORS.isdisjoint(words):
+    said = words(reply)
+    named = {key for key in "xyz" if item.state.get(key) in said}
+    if says_nothing(reply) or not NEGATORS.isdisjoint(said):
         return 0.0
     return float(named == {"xy"[item.state["act"]]})
 
