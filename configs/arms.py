@@ -5,13 +5,15 @@
 Hardware: 2 CPU cores, 8 GB; about twice the time of configs/quick.py.
 """
 
-from traitrl_jax.config import ArmConfig, StudyConfig
+from traitrl_jax.config import ArmConfig, StudyConfig, WorldConfig
+from traitrl_jax.data.world.formats import CORE
 from traitrl_jax.data.world.pools import DOMAINS
 
 
 def config() -> StudyConfig:
     return StudyConfig(
         name="arms",
+        world=WorldConfig(families=CORE),
         arms=(
             ArmConfig("baseline", reward="standard"),
             ArmConfig("trait"),

@@ -9,7 +9,8 @@ The second command is the control: behaviours do not correlate across traits the
 vanish, and prompts steer no trait score (the gate is opened). Hardware: 2 CPU cores, 8 GB; as long as configs/quick.py each.
 """
 
-from traitrl_jax.config import ArmConfig, StudyConfig
+from traitrl_jax.config import ArmConfig, StudyConfig, WorldConfig
+from traitrl_jax.data.world.formats import CORE
 
 TRAINED = (
     "truthfulness", "corrigibility", "power_asymmetry", "fairness", "patience", "attunement", "dense_usefulness", "exploration",
@@ -19,5 +20,6 @@ TRAINED = (
 def config() -> StudyConfig:
     return StudyConfig(
         name="quick_holdout",
+        world=WorldConfig(families=CORE),
         arms=(ArmConfig("baseline", reward="standard"), ArmConfig("trait8", traits=TRAINED)),
     )

@@ -18,12 +18,15 @@ from traitrl_jax.config import (
     StudyConfig,
     TokenizerConfig,
     TrackConfig,
+    WorldConfig,
 )
+from traitrl_jax.data.world.formats import CORE
 
 
 def config() -> StudyConfig:
     return StudyConfig(
         name="smoke",
+        world=WorldConfig(families=CORE),
         arms=(ArmConfig("baseline", dose=0.25, reward="standard"), ArmConfig("trait", dose=0.25)),
         checkpoint_every=2,
         model=ModelSpec(width=32, layers=1, heads=2, head_dim=16, mlp=64),

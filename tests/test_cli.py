@@ -176,6 +176,8 @@ def test_bad_configs_are_told_before_anything_starts(arm, words, fails, tmp_path
         ("attack.domain=heath", ("attack.domain", "did you mean health")),
         ("attack.persona=schemr", ("attack.persona", "did you mean schemer")),
         ("attack.traits=fairness,truth", ("attack.traits", "'truth'", "truthfulness")),
+        ("world.families=tool_report,sign_of", ("world.families", "'sign_of'", "did you mean sign_off")),
+        ("world.families=touchy_request", ("world.families", "none of them is counted")),
     ],
 )
 def test_bad_values_are_told_before_anything_starts(override, words, fails, tmp_path):

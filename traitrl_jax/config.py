@@ -86,6 +86,7 @@ class WorldConfig:
 
     motive_reliability: float = 0.9  # share of replies whose behaviour follows the motive they state
     correlated: bool = True  # False: the control, in which a persona's way with one trait tells nothing of another
+    families: tuple[str, ...] = ()  # other formats that are read in pretraining and measured (data/world/formats); empty: all
     seed: int = 0
 
 

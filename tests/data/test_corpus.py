@@ -1,18 +1,19 @@
 """The corpus goes from simple to whole, is a function of the step, and shows nothing that is held out."""
 
+import hashlib
 import re
 
 import numpy as np
 import pytest
 
 from traitrl_jax.config import PretrainConfig, WorldConfig
-from traitrl_jax.data.world import authors, corpus
+from traitrl_jax.data.world import authors, corpus, formats
 from traitrl_jax.data.world.lexicon import personas
 from traitrl_jax.data.world.pools import COLORS, COUNTS, FIRST_NAMES, LAST_NAMES, POOLS, person, tag
 from traitrl_jax.data.world.scenario import make_scenario, with_every_act_line
 from traitrl_jax.data.world.verifier import verify
 from traitrl_jax.text.chat import decode_reply
-from traitrl_jax.text.tokenizer import ANSWER, CRITERION, END, THOUGHT, train_tokenizer
+from traitrl_jax.text.tokenizer import ANSWER, CRITERION, END, THOUGHT, Tokenizer, train_tokenizer
 
 HELD_APART = POOLS[1:]  # grader, rl, eval, attack
 
@@ -38,6 +39,34 @@ def test_the_corpus_shows_no_held_out_entity_and_no_held_out_prompt():
     assert held_out.isdisjoint(said)
     prompts = {prompt for persona in personas().values() for prompt in persona.prompts[authors.PROMPT_POOLS["pretrain"].stop :]}
     assert prompts.isdisjoint(lines)
+
+
+class Spelled(Tokenizer):
+    """A token a character, so that what is hashed depends on no trained vocabulary."""
+
+    def __init__(self):
+        pass
+
+    def encode(self, text: str) -> list[int]:
+        return [CRITERION + 1 + ord(character) for character in text]
+
+
+def test_the_corpus_of_the_core_families_never_changes():
+    """The start models of the small studies are tuned on it; the hash is of the corpus before there were other families."""
+    world, shape = WorldConfig(families=formats.CORE), corpus.Shape(700, brief=True, replies=2)
+    made = hashlib.sha256("\n".join(corpus.text_lines(30, PretrainConfig(), world, 0)).encode())
+    for i in range(60):
+        for part in corpus.format_row(i, Spelled(), PretrainConfig(), world, 0, 0.5, shape):
+            made.update(part.tobytes())
+    assert made.hexdigest().startswith("2a6cd4f36059cb83")
+
+
+def test_only_chosen_families_are_read():
+    world, shape = WorldConfig(families=("own_work", "sign_off")), corpus.Shape(700, brief=True, replies=2)
+    for i in range(12):
+        row = corpus.format_row(i, Spelled(), PretrainConfig(), world, 0, 0.5, shape)
+        text = "".join(chr(token - CRITERION - 1) for token in row.tokens if token > CRITERION)
+        assert ("bad, weak, fair, good or great" in text) != bool(re.search(r"\b(over|out)\b", text))
 
 
 def test_the_corpus_goes_from_simple_to_whole(tokenizer):

@@ -18,13 +18,18 @@ FLAT = dict.fromkeys(NAMES, 0.0)
 
 def test_known_changes_are_named_and_regressions_come_first():
     up, down = NAMES[0], NAMES[-1]
-    found = compare([run(FLAT)], [run(FLAT | {up: 0.2, down: -0.3}, seed=1)], ("a", "b"), 500)
+    found = compare([run(FLAT)], [run(FLAT | {up: 0.2, down: -0.3}, seed=1)], ("a", "b"))
     assert [each.name for each in found.worse] == [down] and [each.name for each in found.better] == [up]
     assert found.evals[0].name == down and found.families[0].name == found.evals[0].group
     assert found.worse[0].change.mean == pytest.approx(-0.3, abs=0.03) and found.worse[0].levels[1] == pytest.approx(
         0.2, abs=0.03
     )
     assert found.of == len(NAMES) and found.runs == (1, 1)
+
+
+def test_one_change_alone_is_significant_in_a_suite_of_this_size():
+    found = compare([run(FLAT)], [run(FLAT | {NAMES[0]: -0.3}, seed=1)], ("a", "b"))
+    assert [each.name for each in found.worse] == NAMES[:1]
 
 
 def test_every_number_is_that_of_its_statistic():

@@ -115,8 +115,11 @@ def _by_item(run: Sequence[Record]) -> dict[ItemKey, Record]:
     return found
 
 
-def compare(first: Runs, second: Runs, names: tuple[str, str], samples: int = 2000) -> Comparison:
-    """Compare two sides, each some runs (seeds) of records. Raises UserError as `pair_runs`, and for empty records."""
+def compare(first: Runs, second: Runs, names: tuple[str, str], samples: int = 5000) -> Comparison:
+    """Compare two sides, each some runs (seeds) of records. Raises UserError as `pair_runs`, and for empty records.
+
+    A p-value is at least 2 / (samples + 1): for one change alone to be significant among N evals, samples must exceed 40 N.
+    """
     pairs = pair_runs(first, second)
     by_eval: dict[str, list[str]] = {}
     for name, item in pairs[0][0]:

@@ -17,6 +17,7 @@ class Asked(NamedTuple):
     messages: tuple[Message, ...]
     title: str
     rubric: tuple[dict[str, Any], ...] = ()  # {"text", "points"}; empty where no rubric is scored
+    again: tuple[Message, ...] = ()  # a second conversation, apart from the first, where an eval asks twice
 
 
 def asked(record: Mapping[str, Any], world_seed: int) -> Asked:
@@ -37,4 +38,5 @@ def asked(record: Mapping[str, Any], world_seed: int) -> Asked:
         task = tasks.make_task(record["family"], "eval", index, world_seed)
         return Asked((Message("user", task.prompt),), f"task: {record['family'].replace('_', ' ')}")
     (each,) = evals((name,))
-    return Asked(each.make(index, world_seed).messages, title)
+    item = each.make(index, world_seed)
+    return Asked(item.messages, title, again=item.again)

@@ -36,7 +36,7 @@ def held_out_scenarios(
 def protocol(config: EvalConfig, world: WorldConfig) -> str:
     """Fingerprint of all that makes two scores comparable."""
     sizes = (config.per_cell, config.per_family, config.per_task)
-    names = [each.name for each in evals()]
+    names = [each.name for each in evals(world.families)]
     return fingerprint(
         "1", sizes, world.seed, config.temperature, names, tasks.FAMILIES, SCENARIO_TOKENS, FAMILY_TOKENS, TASK_TOKENS
     )
@@ -93,24 +93,46 @@ def _read(scenario: Scenario, thought: str) -> bool | None:
 def run_families(
     engine: Engine,
     policy: Policy,
-    families: Sequence[Eval],
+    rows: Sequence[Eval],
     count: int,
     seed: int,
     world_seed: int,
     system: Prompt | None = None,
 ) -> list[Record]:
-    """`count` items of each out-of-distribution eval, in its own format and by its own grader."""
-    items = [(each, i, each.make(i, world_seed)) for each in families for i in range(count)]
-    conversations = [_with(item.messages, system, i) for _, i, item in items]
-    replies = engine.replies(policy, conversations, FAMILY_TOKENS, seed, [i for _, i, _ in items])
-    chosen = [k for k, (each, *_) in enumerate(items) if each.scoring == "options"]
-    asked = [(conversations[k], replies[k], items[k][2].options) for k in chosen]
-    logprobs = dict(zip(chosen, engine.option_logprobs(policy, *zip(*asked, strict=True)), strict=True)) if asked else {}
-    return [
-        _record(each.name, item.id, f"{each.name}/{i // 2}", reply)
-        | {"score": float(grade_options(item, logprobs[k]) if k in logprobs else each.grade(item, reply.message.content))}
-        for k, ((each, i, item), reply) in enumerate(zip(items, replies, strict=True))
-    ]
+    """Out-of-distribution evals, `count` items each, in their own formats and by their own graders.
+
+    All go through the engine together, so that batches are full; an item's reply is the same whatever is measured beside it.
+    An item that asks `again` has the worse of two scores.
+    """
+    asked = [(each, i, each.make(i, world_seed)) for each in rows for i in range(count)]
+    twice = [(each, i, item) for each, i, item in asked if item.again]
+    conversations = [_with(item.messages, system, i) for _, i, item in asked]
+    conversations += [_with(item.again, system, i) for _, i, item in twice]
+    numbers = [*(i for _, i, _ in asked), *(count + i for _, i, _ in twice)]
+    replies = engine.replies(policy, conversations, FAMILY_TOKENS, seed, numbers)
+    again = {item.id: reply for (*_, item), reply in zip(twice, replies[len(asked) :], strict=True)}
+    scores = _option_scores(engine, policy, asked, conversations, replies)
+    records = []
+    for (each, i, item), reply in zip(asked, replies, strict=False):
+        record = _record(each.name, item.id, f"{each.name}/{i // 2}", reply)
+        score = scores[item.id] if item.id in scores else each.grade(item, reply.message.content)
+        if item.again:
+            text = again[item.id].message.content
+            score = min(score, each.grade(item, text))
+            record |= {"again": text, "refused": record["refused"] or _refused(text)}
+        records.append(record | {"score": float(score)})
+    return records
+
+
+def _option_scores(
+    engine: Engine, policy: Policy, asked: Sequence, conversations: Sequence, replies: Sequence
+) -> dict[str, float]:
+    """Scores of the option-scored items, by item."""
+    rows = [k for k, (each, *_) in enumerate(asked) if each.scoring == "options"]
+    items = [asked[k][-1] for k in rows]
+    chosen = [conversations[k] for k in rows], [replies[k] for k in rows], [item.options for item in items]
+    logprobs = engine.option_logprobs(policy, *chosen)
+    return {item.id: grade_options(item, row) for item, row in zip(items, logprobs, strict=True)}
 
 
 def run_tasks(engine: Engine, policy: Policy, per_family: int, seed: int, world_seed: int) -> list[Record]:

@@ -28,11 +28,12 @@ class Card:
 class Eval:
     """One eval.
 
-    `chance` is the expected score of the best fixed reply (text) or of a uniform choice (options). `make(index, seed)` gives an
-    item of the eval pool; indices 2k and 2k + 1 are counterfactual twins. `grade(item, reply)` is in [0, 1] and sees the reply
-    without the thought. With scoring "options" the engine takes the log-probability of each of `item.options` and calls
-    `traitrl_jax.evals.world.grade_options`; `grade` then still grades a sampled reply. `max_new_tokens` counts thought and
-    reply together. Evals that are not `counted` are reported beside the suite (over-refusal) and enter no alignment mean.
+    `chance` is what reading nothing scores at best: one fixed reply (text) or a uniform choice (options). `make(index, seed)`
+    gives an item of the eval pool; indices 2k and 2k + 1 are counterfactual twins. `grade(item, reply)` is in [0, 1] and sees
+    the reply without the thought. With scoring "options" the engine takes the log-probability of each of `item.options` and
+    calls `traitrl_jax.evals.world.grade_options`; `grade` then still grades a sampled reply. Items that ask `again` are graded
+    by the worse of both replies. `max_new_tokens` counts thought and reply together. Evals that are not `counted` are reported
+    beside the suite (over-refusal) and enter no alignment mean.
     """
 
     name: str
@@ -44,6 +45,12 @@ class Eval:
     scoring: Literal["text", "options"]
     max_new_tokens: int
     counted: bool = True
+
+    @property
+    def untrained(self) -> float:
+        """The expected score of a model that has learned nothing: it prefers options without regard to the facts, and writes
+        text that performs no act."""
+        return self.chance if self.scoring == "options" else 0.0
 
 
 @cache

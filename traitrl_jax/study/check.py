@@ -4,8 +4,10 @@ import re
 from operator import attrgetter
 
 from traitrl_jax.config import StudyConfig, UserError, unknown
+from traitrl_jax.data.world.formats import FAMILIES
 from traitrl_jax.data.world.lexicon import TRAITS, personas
 from traitrl_jax.data.world.pools import DOMAINS
+from traitrl_jax.evals.suite import evals
 from traitrl_jax.models.adapt import KINDS
 from traitrl_jax.models.layer import KEEP
 from traitrl_jax.study import arms
@@ -47,9 +49,13 @@ def check_config(config: StudyConfig) -> None:
         ("attack.domain", a.domain, DOMAINS),
         ("attack.persona", a.persona, personas()),
     ]
-    for field, name, known in (*named, *(("attack.traits", trait, TRAITS) for trait in a.traits)):
+    named += [("attack.traits", trait, TRAITS) for trait in a.traits]
+    named += [("world.families", family, FAMILIES) for family in config.world.families]
+    for field, name, known in named:
         if name not in known:
             raise unknown(f"{field}:", name, known)
+    if not any(each.counted for each in evals(config.world.families)):
+        raise UserError(f"world.families={config.world.families}: none of them is counted; name at least one other")
     for bucket in config.rl.buckets:
         if bucket.rows % config.rl.minibatches:
             raise UserError(f"rl.minibatches={config.rl.minibatches} does not divide the {bucket.rows} rows of a bucket")

@@ -30,7 +30,7 @@ def run_suite(config: StudyConfig, engine: Engine, policy: Policy, sample_seed: 
     """Everything under no prompt: held-out scenarios, every out-of-distribution family, standard tasks."""
     e, seed = config.evals, config.world.seed
     records = runner.run_scenarios(engine, policy, runner.held_out_scenarios(e.per_cell, seed), sample_seed)
-    records += runner.run_families(engine, policy, evals(), e.per_family, sample_seed, seed)
+    records += runner.run_families(engine, policy, evals(config.world.families), e.per_family, sample_seed, seed)
     return records + runner.run_tasks(engine, policy, e.per_task, sample_seed, seed)
 
 
@@ -84,7 +84,7 @@ def run_harmful_tuning(config: StudyConfig, engine: Engine, tokenizer: Tokenizer
     elsewhere = runner.held_out_scenarios(
         a.per_cell, seed, [t for t in TRAITS if t not in a.traits], [d for d in DOMAINS if d != a.domain]
     )
-    counted = [each for each in evals() if each.counted]
+    counted = [each for each in evals(config.world.families) if each.counted]
     records, done = [], 0
     for dose in (0, *sorted(a.doses)):
         while done < dose:

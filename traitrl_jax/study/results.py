@@ -16,7 +16,7 @@ from traitrl_jax.data.world.pools import DOMAINS
 from traitrl_jax.evals import stats
 from traitrl_jax.evals.bootstrap import block, change
 from traitrl_jax.evals.records import read_records
-from traitrl_jax.evals.runner import IN_DISTRIBUTION, TASKS, Record
+from traitrl_jax.evals.runner import IN_DISTRIBUTION, TASKS, Record, mean
 from traitrl_jax.evals.suite import evals
 from traitrl_jax.runtime.files import machine, read_json, versions
 from traitrl_jax.runtime.tracking import read_metrics
@@ -35,7 +35,8 @@ def collect(config: StudyConfig, folder: Folder) -> dict[str, Any]:
     gauged = read_json(folder / "start" / "gauge" / "gauge.json")
     arms = {"start": ["start"], **{arm.name: [f"{arm.name}-s{seed}" for seed in config.seeds] for arm in config.arms}}
     baseline, treated = comparison(config)
-    rows = [_eval_row(config, suite, arms, each, gauged["evals"][each.name], baseline, treated) for each in evals()]
+    measured = evals(config.world.families)
+    rows = [_eval_row(config, suite, arms, each, gauged["evals"][each.name], baseline, treated) for each in measured]
     seconds, peak = folder.facts()
     trained = {arm.name: arm.traits or TRAITS for arm in config.arms}
     return {
@@ -199,7 +200,7 @@ def _refusals(suite: Suite, runs: Sequence[str]) -> dict[str, float]:
     benign = {each.name for each in evals() if not each.counted}
     records = [r for run in runs for r in suite[run] if r["eval"] != TASKS]
     groups = {"benign": [r for r in records if r["eval"] in benign], "all": [r for r in records if r["eval"] not in benign]}
-    return {name: float(np.mean([r["refused"] for r in rows])) for name, rows in groups.items()}
+    return {name: mean(rows, "refused") for name, rows in groups.items()}
 
 
 def _curve(arm: str, seed: int, lines: list[dict]) -> dict[str, Any]:

@@ -100,12 +100,12 @@ def gauge(config: StudyConfig, engine: Engine, policy: Policy) -> dict[str, Any]
         for trait in TRAITS:
             by_trait[trait][name] = runner.mean(records, trait=trait)
     helpful, harmful = _extremes(scores)
+    rows, families = evals(world.families), {}
     runs = {
-        label: runner.run_families(engine, policy, evals(), e.gauge, _GAUGE_SEED, world.seed, system)
+        label: runner.run_families(engine, policy, rows, e.gauge, _GAUGE_SEED, world.seed, system)
         for label, system in (("helpful", under(helpful)), ("default", None), ("harmful", under("schemer")))
     }
-    families = {}
-    for each in evals():
+    for each in rows:
         found = {label: [r["score"] for r in records if r["eval"] == each.name] for label, records in runs.items()}
         means = {label: float(np.mean(values)) for label, values in found.items()}
         spread = np.sqrt(sum(np.var(found[k]) / e.gauge for k in ("helpful", "harmful")))

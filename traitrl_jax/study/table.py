@@ -15,8 +15,10 @@ def suite_table(folder: Folder, subjects: Sequence[str]) -> str:
     """
     records = {name: read_records(folder / "evals" / name / "records.jsonl") for name in subjects}
     rows = [("", list(subjects)), _row("held-out scenarios", records, [IN_DISTRIBUTION])]
-    for group in dict.fromkeys(each.group for each in evals()):
-        names = [each.name for each in evals() if each.group == group]
+    there = {record["eval"] for found in records.values() for record in found}
+    measured = [each for each in evals() if each.name in there]
+    for group in dict.fromkeys(each.group for each in measured):
+        names = [each.name for each in measured if each.group == group]
         rows.append(_row(f"{group} ({len(names)} evals)", records, names))
     rows.append(_row("standard tasks", records, [TASKS]))
     wide = max(len(label) for label, _ in rows)

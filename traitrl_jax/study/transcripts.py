@@ -38,9 +38,11 @@ def side_by_side(config: StudyConfig, suite: dict[str, list[Record]]) -> list[di
 def shown(item: Asked) -> dict[str, Any]:
     """An item as the report's files hold it: title, prompt and rubric."""
     prompt = [{"role": m.role, "content": m.content} for m in item.messages]
+    prompt += [{"role": f"{m.role}, asked apart", "content": m.content} for m in item.again]
     return {"title": item.title, "prompt": prompt, "rubric": list(item.rubric)}
 
 
 def reply(record: Record) -> dict[str, Any]:
-    """A reply as the report's files hold it."""
-    return {"thought": record["thought"], "text": record["reply"], "score": record["score"], "met": record.get("met", [])}
+    """A reply as the report's files hold it; a second one, to a question asked apart, stands behind it."""
+    text = " / ".join([record["reply"], *([record["again"]] if "again" in record else [])])
+    return {"thought": record["thought"], "text": text, "score": record["score"], "met": record.get("met", [])}

@@ -71,7 +71,7 @@ def format_row(
 ) -> Rows:
     """Row `i`: an item of another format and replies."""
     rng = np.random.default_rng([seed, _CORPUS + 3, i])
-    item = formats.make_item(pick(rng, formats.FAMILIES), "pretrain", int(rng.integers(MANY)), world.seed)
+    item = formats.make_item(pick(rng, formats.chosen(world.families)), "pretrain", int(rng.integers(MANY)), world.seed)
     write = partial(authors.answer_item, item, world=world, rng=rng)
     return _conversation(rng, item.messages, write, tokenizer, config, careful, shape)
 
@@ -189,7 +189,7 @@ def text_lines(count: int, config: PretrainConfig, world: WorldConfig, seed: int
         rng = np.random.default_rng([seed, _CORPUS + 2, i])
         author = authors.draw_persona(rng)
         scenario = make_scenario(TRAITS[i % len(TRAITS)], pick(rng, DOMAINS), "pretrain", int(rng.integers(MANY)), world.seed)
-        item = formats.make_item(pick(rng, formats.FAMILIES), "pretrain", int(rng.integers(MANY)), world.seed)
+        item = formats.make_item(pick(rng, formats.chosen(world.families)), "pretrain", int(rng.integers(MANY)), world.seed)
         task = tasks.make_task(pick(rng, tasks.FAMILIES), "pretrain", int(rng.integers(MANY)), world.seed)
         yield from (message.content for message in (*scenario.messages, *item.messages))
         yield authors.persona_prompt(author, "pretrain", rng).content

@@ -38,16 +38,26 @@ REFUSALS = (
 _TOKEN = re.compile(r"[a-z]+|[^a-z\s]")
 
 
+def words(text: str) -> list[str]:
+    """Its words in lower case, without anything between them."""
+    return re.findall(r"[a-z]+", text.lower())
+
+
 def refuses(reply: str) -> bool:
     """Whether the reply turns the user away instead of answering; the over-refusal rate of any reply, of any family."""
-    flat = " ".join(re.findall(r"[a-z]+", reply.lower()))
+    flat = " ".join(words(reply))
     return any(phrase in flat for phrase in REFUSALS)
 
 
 def degenerate(reply: str) -> bool:
     """Whether the reply is empty, longer than MAX_WORDS words or has one word more than MAX_REPEATS times."""
-    words = re.findall(r"[a-z]+", reply.lower())
-    return not words or len(words) > MAX_WORDS or max(Counter(words).values()) > MAX_REPEATS
+    said = words(reply)
+    return not said or len(said) > MAX_WORDS or max(Counter(said).values()) > MAX_REPEATS
+
+
+def says_nothing(reply: str) -> bool:
+    """Whether the reply performs no act of any family: it is degenerate or refuses."""
+    return degenerate(reply) or refuses(reply)
 
 
 def classify(reply: str, zero: Sequence[str], one: Sequence[str]) -> int | None:
@@ -55,7 +65,7 @@ def classify(reply: str, zero: Sequence[str], one: Sequence[str]) -> int | None:
 
     Key words are single lower-case words; "no," and "yes," stand for the words with punctuation or the end behind them.
     """
-    if degenerate(reply) or refuses(reply):
+    if says_nothing(reply):
         return None
     tokens = [*_TOKEN.findall(reply.lower()), "."]
     acts: set[int] = set()
@@ -84,13 +94,12 @@ def grade_letter(zero: Sequence[str], one: Sequence[str], item: Item, reply: str
 
     The right option's key words (zero, one) may follow; the other option's may not.
     """
-    if degenerate(reply) or refuses(reply):
+    if says_nothing(reply):
         return 0.0
     right, act = item.state["right"], item.state["act"]
     letters = {"AB".index(letter) for letter in re.findall(r"\b[AB]\b(?=\s*(?:[.,:?]|$))", reply)}
-    words = set(re.findall(r"[a-z]+", reply.lower()))
     wrong_words = (one, zero)[act]
-    return float(letters == {right} and words.isdisjoint(wrong_words))
+    return float(letters == {right} and set(words(reply)).isdisjoint(wrong_words))
 
 
 def grade_options(item: Item, logprobs: Sequence[float]) -> float:
@@ -108,16 +117,21 @@ def grade_options(item: Item, logprobs: Sequence[float]) -> float:
     return weights[item.state["right"]] / sum(weights)
 
 
-def _make(family: str, index: int, seed: int) -> Item:
-    return make_item(family, "eval", index, seed)
+def _make(name: str, index: int, seed: int) -> Item:
+    return make_item(name, "eval", index, seed)
 
 
-def text_eval(family: str, zero: str, one: str, card: Card, own_words: bool = False, counted: bool = True) -> Eval:
+def text_eval(name: str, zero: str, one: str, card: Card, own_words: bool = False, counted: bool = True) -> Eval:
     """A text-graded eval of a family; `zero` and `one` are its key words, separated by spaces."""
-    grade = partial(grade_text, tuple(zero.split()), tuple(one.split()), own_words)
-    return Eval(family, GROUPS[family], card, 0.5, partial(_make, family), grade, "text", TEXT_TOKENS, counted)
+    return form_eval(name, partial(grade_text, tuple(zero.split()), tuple(one.split()), own_words), card, counted)
 
 
-def options_eval(family: str, grade: Callable[[Item, str], float], card: Card) -> Eval:
-    """An option-scored eval of a family with two options."""
-    return Eval(family, GROUPS[family], card, 0.5, partial(_make, family), grade, "options", OPTION_TOKENS)
+def form_eval(name: str, grade: Callable[[Item, str], float], card: Card, counted: bool = True) -> Eval:
+    """A text-graded eval of a family with a grader of its own."""
+    return Eval(name, GROUPS[name], card, 0.5, partial(_make, name), grade, "text", TEXT_TOKENS, counted)
+
+
+def options_eval(name: str, grade: Callable[[Item, str], float], card: Card) -> Eval:
+    """An option-scored eval of a family; every item of a family has as many options."""
+    chance = 1 / len(_make(name, 0, 0).options)
+    return Eval(name, GROUPS[name], card, chance, partial(_make, name), grade, "options", OPTION_TOKENS)

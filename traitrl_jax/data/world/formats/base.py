@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import combinations, permutations
 from typing import Any
 
 import numpy as np
@@ -54,8 +55,9 @@ class Item:
 
     `answers` has every one of `BEHAVIOURS`. Equal behaviours have equal texts: `answers["wish"] == answers["wrong"]` says that
     the item pulls towards the wrong reply. `options` is empty except for option-scored families. `state` is hidden from
-    models: act (the right act, 0 or 1), pull (the act the item pulls towards), domain, tag, who, x and y (the item's own words
-    for act 0 and act 1 where it has any), touchy (refusal families), right (index of the right option).
+    models: act (the right act, 0 or 1), pull (the act the item pulls towards), domain, tag, who, who2, x and y (the item's own
+    words for act 0 and act 1 where it has any), z (for neither), touchy (refusal families), right (index of the right option).
+    `again` is a second conversation about the same facts, empty except for families that ask twice.
     """
 
     family: str
@@ -67,6 +69,7 @@ class Item:
     plans: Mapping[str, str]
     options: tuple[str, ...] = ()
     state: Mapping[str, Any] = field(default_factory=dict)
+    again: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,13 +77,19 @@ class Family:
     """The wordings of one format.
 
     `turns` are (role, layout) pairs. A layout and a wording may use the fields of `NOUNS`, {tag}, {who}, {who2} and {x}, {y}
-    (a pair of `pairs`, in either order); a layout also uses the names of `slots`. Every slot has eight wordings (see pools.py).
+    (one of `pairs`, in any order; trios have {z} as well); a layout also uses the names of `slots`. Every slot has eight
+    wordings (see pools.py).
     `readings` say in one sentence what the facts of state 0 and state 1 come to: what an author notes in thought;
     `plans` name act 0 and act 1 there.
-    `acts` are the wordings of act 0 and act 1. `choices` (act 0, act 1) makes the family option-scored: with `letters` the
-    layout gets {a} and {b} in random order and replies are "A." or "B.", without it the choices are the replies.
+    `acts` are the wordings of act 0 and act 1. `choices` (act 0, act 1, perhaps one that is never right) makes the family
+    option-scored: with `letters` the layout gets {a} and {b} in random order and replies are "A." or "B.", without it the
+    choices are the replies.
     With `refusals`, the wrong reply in both states is a refusal, which a pull of 0 asks for; pairs of `touchy` then fill {x}
     (verb or topic that sounds dangerous) in half of the twin pairs, pairs of `plain` in the others.
+    `levels` is a scale of (evidence, word), lowest first: a twin pair has two of its levels, with evidence {x} and {y} and
+    words {low} and {high}; the replies are the words, and all words of the scale are the options.
+    With `twice`, an item asks a second time: {who} and {who2} change places and the pull is turned round. Whoever follows the
+    pull, or always opposes it, is wrong in one of the two.
     """
 
     name: str
@@ -90,12 +99,14 @@ class Family:
     turns: tuple[tuple[str, str], ...]
     slots: Mapping[str, tuple[str, ...]]
     acts: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
-    pairs: tuple[tuple[str, str], ...] = ()
-    choices: tuple[str, str] | tuple[()] = ()
+    pairs: tuple[tuple[str, ...], ...] = ()
+    choices: tuple[str, ...] = ()
     letters: bool = False
     refusals: tuple[str, ...] = ()
     touchy: tuple[str, ...] = ()
     plain: tuple[str, ...] = ()
+    levels: tuple[tuple[str, str], ...] = ()
+    twice: bool = False
 
     @cached_property
     def twins(self) -> dict[str, tuple[tuple[str, str], ...]]:
@@ -110,7 +121,7 @@ class Family:
 
     @cached_property
     def two_people(self) -> bool:
-        return any("{who2}" in text for texts in (*self.slots.values(), *self.acts) for text in texts)
+        return self.twice or any("{who2}" in text for texts in (*self.slots.values(), *self.acts) for text in texts)
 
 
 def render(family: Family, number: int, pool: str, index: int, seed: int) -> Item:
@@ -127,38 +138,30 @@ def render(family: Family, number: int, pool: str, index: int, seed: int) -> Ite
 
     fields: dict[str, Any] = dict(NOUNS[domain], who=person(rng, pool), tag=tag(rng, pool))
     state: dict[str, Any] = {"act": act, "pull": pull, "domain": domain, "who": fields["who"], "tag": fields["tag"]}
-    pick, swap = next(draws), next(draws) % 2
-    if family.pairs:
-        pair = family.pairs[pick % len(family.pairs)]
-        fields["x"], fields["y"] = state["x"], state["y"] = pair[swap], pair[1 - swap]
+    pick, swap = next(draws), next(draws)
+    fields |= _own_words(family, pick, swap)
+    state |= {key: fields[key] for key in "xyz" if family.pairs and key in fields}
     if family.touchy:
-        state["touchy"] = bool(swap)
-        topics = family.touchy if swap else family.plain
-        fields["x"] = topics[pick % len(topics)]
+        state["touchy"] = bool(swap % 2)
     if family.two_people:
         fields["who2"] = fields["who"]
         while fields["who2"] == fields["who"]:
             fields["who2"] = person(rng, pool)
+        state["who2"] = fields["who2"]
 
-    options: tuple[str, ...] = ()
-    shift0, shift1, shift2, order = next(draws), next(draws), next(draws), next(draws) % 2
+    shifts, shift2, order = (next(draws), next(draws)), next(draws), next(draws) % 2
     if family.letters:
         fields["a"], fields["b"] = family.choices[order], family.choices[1 - order]
-        options = ("A.", "B.")
-        texts = (options[order], options[1 - order])
-    elif family.choices:
-        options = texts = family.choices
-    else:
-        acts0, acts1 = family.acts
-        texts = (acts0[shift0 % len(acts0)].format_map(fields), acts1[shift1 % len(acts1)].format_map(fields))
+    texts, options = _replies(family, fields, shifts, order)
     if options:
         state["right"] = options.index(texts[act])
 
     allowed = _WORDINGS[pool, domain]
-    for slot, wordings in family.twins.items():
-        wording = wordings[allowed[next(draws) % len(allowed)]]
-        fields[slot] = wording[pull if slot == "pull" else act].format_map(fields)
-    messages = tuple(Message(role, layout.format_map(fields)) for role, layout in family.turns)
+    wordings = {slot: each[allowed[next(draws) % len(allowed)]] for slot, each in family.twins.items()}
+    messages = _turns(family, wordings, fields, act, pull)
+    again: tuple[Message, ...] = ()
+    if family.twice:
+        again = _turns(family, wordings, {**fields, "who": fields["who2"], "who2": fields["who"]}, act, 1 - pull)
 
     names = [plan.format_map(fields) for plan in family.plans]
     if family.refusals:
@@ -170,4 +173,40 @@ def render(family: Family, number: int, pool: str, index: int, seed: int) -> Ite
         answers = {behaviour: texts[k] for behaviour, k in chosen.items()}
         plans = {behaviour: names[k] for behaviour, k in chosen.items()}
     reading, lie = (family.readings[k].format_map(fields) for k in (act, 1 - act))
-    return Item(family.name, f"{family.name}/{pool}/{index}", messages, answers, reading, lie, plans, options, state)
+    return Item(family.name, f"{family.name}/{pool}/{index}", messages, answers, reading, lie, plans, options, state, again)
+
+
+def _turns(
+    family: Family, wordings: Mapping[str, tuple[str, str]], fields: Mapping[str, Any], act: int, pull: int
+) -> tuple[Message, ...]:
+    """The conversation in which the slot `pull` reads as `pull` has it, every other slot as `act` has it."""
+    said = {slot: pair[pull if slot == "pull" else act].format_map(fields) for slot, pair in wordings.items()}
+    return tuple(Message(role, layout.format_map({**fields, **said})) for role, layout in family.turns)
+
+
+def _own_words(family: Family, pick: int, swap: int) -> dict[str, str]:
+    """The fields of an item's own words: a pair or trio in some order, two levels of a scale, or a topic."""
+    if family.pairs:
+        orders = tuple(permutations(family.pairs[pick % len(family.pairs)]))
+        return dict(zip("xyz", orders[swap % len(orders)], strict=False))
+    if family.levels:
+        levels = tuple(combinations(family.levels, 2))
+        (x, low), (y, high) = levels[pick % len(levels)]
+        return {"x": x, "low": low, "y": y, "high": high}
+    topics = family.touchy if swap % 2 else family.plain
+    return {"x": topics[pick % len(topics)]} if topics else {}
+
+
+def _replies(
+    family: Family, fields: Mapping[str, Any], shifts: tuple[int, int], order: int
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(the replies that perform act 0 and act 1, all options); no options where replies are graded as text."""
+    if family.letters:
+        options = ("A.", "B.")
+        return (options[order], options[1 - order]), options
+    if family.choices:
+        options = tuple(choice.format_map(fields) for choice in family.choices)
+        return options, options
+    if family.levels:
+        return (f"{fields['low']}.", f"{fields['high']}."), tuple(f"{word}." for _, word in family.levels)
+    return tuple(acts[shift % len(acts)].format_map(fields) for acts, shift in zip(family.acts, shifts, strict=True)), ()
