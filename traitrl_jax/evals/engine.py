@@ -17,6 +17,7 @@ from traitrl_jax.config import UserError
 from traitrl_jax.models.logprobs import token_logprobs
 from traitrl_jax.models.sampling import row_keys, sample
 from traitrl_jax.models.transformer import Context, Decoder
+from traitrl_jax.runtime.mesh import feed_rows, to_host
 from traitrl_jax.text.chat import Message, decode_reply, encode_prompt, pad_left, pad_right, thought_length
 from traitrl_jax.text.tokenizer import Tokenizer
 
@@ -68,9 +69,9 @@ class Engine:
                 part = rows[start : start + self.batch]
                 size = _fit(len(part), self.batch)
                 full = [part[i % len(part)] for i in range(size)]  # the last batch repeats rows up to its static size
-                tokens, valid = pad_left([prompts[i] for i in full], length)
+                tokens, valid = feed_rows(pad_left([prompts[i] for i in full], length))
                 keys = row_keys(jax.random.key(seed), jnp.array(full))
-                got = jax.device_get(self._sample(*policy, tokens, valid, keys, max_new, self.temperature))
+                got = to_host(self._sample(*policy, tokens, valid, keys, max_new, self.temperature))
                 for j, i in enumerate(part):
                     ids = tuple(int(t) for t in got.tokens[j, : got.length[j]])
                     out[i] = Reply(decode_reply(self.tokenizer, ids), ids, bool(got.ended[j]))
@@ -100,7 +101,7 @@ class Engine:
                 scored = np.zeros_like(valid)
                 for j, i in enumerate(full):
                     scored[j, len(starts[i]) : len(starts[i]) + len(tails[i])] = True
-                flat[part] = np.asarray(self._option(*policy, tokens, valid, scored))[: len(part)]
+                flat[part] = to_host(self._option(*policy, *feed_rows((tokens, valid, scored))))[: len(part)]
         out, at = [], 0
         for choices in options:
             out.append(flat[at : at + len(choices)].tolist())

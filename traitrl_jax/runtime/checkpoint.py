@@ -14,6 +14,7 @@ from typing import Any
 
 from traitrl_jax.config import UserError
 from traitrl_jax.runtime.files import disk_error, first_line
+from traitrl_jax.runtime.processes import any_process
 
 
 class Checkpoints:
@@ -197,11 +198,11 @@ class Stopped(Exception):
 class StopSignal:
     """Within it, SIGTERM (preemption) and the first Ctrl-C only set `requested`; a second Ctrl-C raises KeyboardInterrupt.
 
-    For the main thread. The loop asks at the end of each step, saves and leaves; the same command continues.
+    For the main thread. The loop asks (`agreed`) at the end of each step, saves and leaves; the same command continues.
     """
 
     def __init__(self) -> None:
-        self.requested = False
+        self.requested = False  # in this process
         self._old: dict[int, Any] = {}
 
     def __enter__(self) -> "StopSignal":
@@ -212,6 +213,10 @@ class StopSignal:
     def __exit__(self, *_: object) -> None:
         for number, old in self._old.items():
             signal.signal(number, old)
+
+    def agreed(self) -> bool:
+        """Was any process asked to stop? All ask after the same step, and so all stop there."""
+        return any_process(self.requested)
 
     def _handle(self, number: int, _frame: object) -> None:
         if number == signal.SIGINT and self.requested:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from traitrl_jax.config import UserError
+from traitrl_jax.runtime.processes import is_first
 
 PACKAGES = (
     "jax", "jaxlib", "libtpu", "flax", "optax", "orbax-checkpoint", "numpy", "tensorflow", "tensorflow-cpu",
@@ -45,8 +46,11 @@ def first_line(error: BaseException, width: int = 160) -> str:
 def write_text_atomic(path: Path, text: str) -> None:
     """Write UTF-8 `text` to `path` so that a reader, or a run killed here, sees the old file or the new, never a part.
 
-    Makes the parent folders. Raises UserError when the disk is full or the folder not writable.
+    Makes the parent folders. Of several processes the first one writes, the others do nothing. Raises UserError when the disk
+    is full or the folder not writable.
     """
+    if not is_first():
+        return
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

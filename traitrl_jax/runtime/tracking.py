@@ -19,6 +19,7 @@ from urllib.parse import urlparse
 
 from traitrl_jax.config import TrackConfig, UserError
 from traitrl_jax.runtime.files import disk_error, first_line, plain, write_text_atomic
+from traitrl_jax.runtime.processes import is_first
 
 INIT_SECONDS = 20.0  # how long W&B may keep a run waiting, at its start and at its end
 
@@ -42,7 +43,7 @@ class Tracker:
             raise UserError(f"track.mode={config.mode!r}: must be auto, offline or disabled")
         self._file: TextIO | None = None
         self._run: Any = None
-        if not _first_process():
+        if not is_first():
             return
         path = Path(folder) / "metrics.jsonl"
         kept = [line for step, line in _lines(path) if step <= resume_step] if resume_step is not None else []
@@ -111,11 +112,6 @@ def _lines(path: Path) -> list[tuple[int, str]]:
     return found
 
 
-def _first_process() -> bool:
-    jax = sys.modules.get("jax")  # a run that has not imported jax is one process
-    return jax is None or jax.process_index() == 0
-
-
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
@@ -179,7 +175,7 @@ class Progress:
         self._total, self._name, self._show, self._every = total, name, tuple(show), every
         self._stream = stream or sys.stderr
         self._live = self._stream.isatty()
-        self._quiet = not _first_process()
+        self._quiet = not is_first()
         self._line = self._printed = ""
         self._printed_at = now = time.monotonic()
         # Rates come from the latest updates: the first one holds the compilation.
@@ -227,7 +223,7 @@ class Stages:
         self.seconds: dict[str, float] = {}  # by stage, of those that ended well
         self._total, self._count = total, 0
         self._stream = stream or sys.stderr
-        self._quiet = not _first_process()
+        self._quiet = not is_first()
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:

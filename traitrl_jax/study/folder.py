@@ -8,6 +8,7 @@ from typing import Any
 
 from traitrl_jax.config import StudyConfig, UserError, fingerprint
 from traitrl_jax.runtime.files import peak_memory_gb, read_json, write_json_atomic
+from traitrl_jax.runtime.processes import from_first
 from traitrl_jax.runtime.tracking import Stages
 
 
@@ -23,7 +24,7 @@ class Folder:
 
     def done(self, stage: str) -> bool:
         """Has this stage been finished?"""
-        return (self.root / stage / "stage.json").is_file()
+        return from_first(f"is {stage} done", (self.root / stage / "stage.json").is_file)
 
     @contextmanager
     def stage(self, name: str, *depends_on: Any) -> Iterator[Path | None]:
@@ -32,23 +33,29 @@ class Folder:
         Raises UserError if the folder was begun with other inputs than `depends_on`.
         """
         folder, print_ = self.root / name, fingerprint(*depends_on)
+        if from_first(f"begin {name}", self._begin, folder, print_):
+            self._stages.skip(name)
+            yield None
+            return
+        with self._stages.stage(name):
+            yield folder
+        facts = {"seconds": round(self._stages.seconds[name], 1), "peak_memory_gb": round(peak_memory_gb(), 2)}
+        from_first(f"end {name}", write_json_atomic, folder / "stage.json", {"fingerprint": print_, **facts})
+
+    def _begin(self, folder: Path, print_: str) -> bool:
+        """Is the stage done already? If not, its folder is made and marked as begun."""
         folder.mkdir(parents=True, exist_ok=True)
-        begun, finished = folder / "begun.json", folder / "stage.json"
+        begun = folder / "begun.json"
         if begun.is_file() and read_json(begun)["fingerprint"] != print_:
             raise UserError(
                 f"{folder}: was made with another config; choose another name (--set name=...), "
                 f"or delete {folder} and what follows it"
             )
-        if finished.is_file():
-            self._stages.skip(name)
-            yield None
-            return
+        if (folder / "stage.json").is_file():
+            return True
         if not begun.is_file():
             write_json_atomic(begun, {"fingerprint": print_})
-        with self._stages.stage(name):
-            yield folder
-        facts = {"seconds": round(self._stages.seconds[name], 1), "peak_memory_gb": round(peak_memory_gb(), 2)}
-        write_json_atomic(finished, {"fingerprint": print_, **facts})
+        return False
 
     def facts(self) -> tuple[dict[str, float], float]:
         """(seconds of every finished stage, of its last run if it was interrupted; peak memory of any process in GB)."""
