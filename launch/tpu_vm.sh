@@ -89,7 +89,7 @@ check() {
 
 check_type() {
     [[ -n $type ]] || fail "--type is missing; launch/tpu_vm.sh --help"
-    [[ -n $image ]] && return
+    [[ -z $image ]] || return 0
     case $type in
     v5litepod-*) image=v2-alpha-tpuv5-lite ;;
     v5p-*) image=v2-alpha-tpuv5 ;;
@@ -156,9 +156,9 @@ await_line() {
     local found last=''
     while true; do
         found=$(line describe "$name" --format='value(state.state)')
-        ((dry)) && return
+        ((dry)) && return 0
         case $found in
-        ACTIVE) return ;;
+        ACTIVE) return 0 ;;
         FAILED | SUSPENDED) fail "the queued resource is $found; launch/tpu_vm.sh delete, then try again" ;;
         esac
         [[ $found == "$last" ]] || say "in line: $found"
