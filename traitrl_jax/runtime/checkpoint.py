@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from traitrl_jax.config import UserError
-from traitrl_jax.runtime.files import disk_error, first_line
+from traitrl_jax.runtime.files import absolute, disk_error, first_line, path_of
 from traitrl_jax.runtime.processes import any_process
 
 
@@ -24,7 +24,7 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path, keep: int = 2):
-        self.folder = Path(folder).absolute()  # Orbax takes no relative paths
+        self.folder = absolute(path_of(folder))  # Orbax takes no relative paths
         self._keep = keep
         self._saving: int | None = None  # the step a thread may still be writing
         try:
@@ -148,7 +148,7 @@ def save_params(folder: Path, params: Any) -> None:
 
 def load_params(folder: Path, target: Any) -> Any:
     """The model `save_params` left in `folder`, in the structure, shapes, types and shardings of `target` (see restore)."""
-    if not Path(folder).is_dir():
+    if not path_of(folder).is_dir():
         raise UserError(f"{folder}: no model there; run the stage that makes it first")
     with Checkpoints(folder, keep=1) as checkpoints:
         newest = checkpoints.latest()

@@ -33,7 +33,8 @@ class _Group:
 
     client: Any = None  # JAX's client of the coordination service
     calls = 0  # of from_first: the same in every process, because all make the same calls
-    leaving: threading.Event | None = None
+    leaving = threading.Event()
+    watch: threading.Thread | None = None
 
 
 def wanted(environment: Mapping[str, str]) -> dict[str, Any] | None:
@@ -86,9 +87,10 @@ def join() -> None:
             f"the processes did not find each other ({str(error).strip().splitlines()[0]}); start the same command on every "
             f"worker within {JOIN_SECONDS} s, with {', '.join(NAMES)}, or {AUTO}=auto on a TPU slice"
         ) from None
-    _Group.client, _Group.leaving = distributed.global_state.client, threading.Event()
+    _Group.client = distributed.global_state.client
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    threading.Thread(target=_watch, args=(_Group.client, _Group.leaving), daemon=True).start()
+    _Group.watch = threading.Thread(target=_watch, args=(_Group.client, _Group.leaving), daemon=True)
+    _Group.watch.start()
 
 
 def count() -> int:
@@ -190,9 +192,10 @@ def say_failure(text: str) -> bool:
 def leave(code: int) -> None:
     """The last act of a process. All leave together if all are done or stopped (0, STOPPED); if one fails, the others are
     told and end within seconds, instead of waiting for it in a collective."""
-    if _Group.leaving is None:
+    if _Group.watch is None:
         return
     _Group.leaving.set()
+    _Group.watch.join()
     if code in (0, STOPPED):
         return  # JAX waits for all at exit
     if sys.exc_info()[0] is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from traitrl_jax.config import StudyConfig, UserError, fingerprint
-from traitrl_jax.runtime.files import peak_memory_gb, read_json, write_json_atomic
+from traitrl_jax.runtime.files import modified, path_of, peak_memory_gb, read_json, write_json_atomic
 from traitrl_jax.runtime.processes import from_first
 from traitrl_jax.runtime.tracking import Stages
 
@@ -16,7 +16,7 @@ class Folder:
     """runs/<study>/: one folder per stage, each with stage.json once it is done."""
 
     def __init__(self, config: StudyConfig, stages: Stages):
-        self.root = Path(config.out) / config.name
+        self.root = path_of(config.out) / config.name
         self._stages = stages
 
     def __truediv__(self, name: str) -> Path:
@@ -59,7 +59,7 @@ class Folder:
 
     def facts(self) -> tuple[dict[str, float], float]:
         """(seconds of every finished stage, of its last run if it was interrupted; peak memory of any process in GB)."""
-        found = sorted(self.root.rglob("stage.json"), key=lambda path: path.stat().st_mtime)
+        found = sorted(self.root.rglob("stage.json"), key=modified)
         stages = {str(path.parent.relative_to(self.root)): read_json(path) for path in found}
         peak = max((stage["peak_memory_gb"] for stage in stages.values()), default=0.0)
         return {name: stage["seconds"] for name, stage in stages.items()}, peak

@@ -23,7 +23,7 @@ from traitrl_jax.reward.head import init_head
 from traitrl_jax.reward.scorer import Scorer
 from traitrl_jax.rl.loop import compile_programs
 from traitrl_jax.runtime.checkpoint import load_params, save_params
-from traitrl_jax.runtime.files import check_writable, folder_lock, read_json, write_json_atomic
+from traitrl_jax.runtime.files import absolute, check_writable, folder_lock, path_of, read_json, write_json_atomic
 from traitrl_jax.runtime.mesh import make_mesh, placed_shapes, use_mesh
 from traitrl_jax.runtime.processes import check_shared, from_first, held_by_first
 from traitrl_jax.runtime.tracking import Progress, Stages, Tracker
@@ -241,7 +241,7 @@ class Study:
         for stage in stages(self.config):
             if not self.folder.done(stage):
                 raise UserError(f"{self.folder / stage}: not done yet; run traitrl study with the same --config and --set")
-        return Path(from_first("the report", self._write_report))
+        return path_of(from_first("the report", self._write_report))
 
     def _write_report(self) -> str:
         write_json_atomic(self.folder / "results.json", collect(self.config, self.folder))
@@ -266,7 +266,7 @@ def stages(config: StudyConfig) -> list[str]:
 
 def use_compilation_cache(folder: Path) -> None:
     """Keep compiled programs in the study's folder: a resumed study compiles nothing again."""
-    cache = os.environ.get("JAX_COMPILATION_CACHE_DIR") or str((folder / "compiled").absolute())
+    cache = os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(absolute(folder) / "compiled")
     jax.config.update("jax_compilation_cache_dir", cache)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
