@@ -1,4 +1,4 @@
-"""The smallest study as two real processes: stopped by a signal to one, continued, equal to one process, measured again by one."""
+"""The smallest study as two real processes: stopped by a signal to one of them, continued, equal to one process."""
 
 import json
 import math

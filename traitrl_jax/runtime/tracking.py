@@ -97,7 +97,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 def _lines(path: Path) -> list[tuple[int, str]]:
     """(step, line) of each whole line; none if there is no file. The last line may be torn: its writer was killed."""
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = path.read_bytes().decode("utf-8", errors="replace")
     except FileNotFoundError:
         return []
     except OSError as error:
