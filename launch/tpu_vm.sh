@@ -34,7 +34,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly POLL=${TRAITRL_POLL:-30}     # seconds between looks at the VM
 readonly ATTEMPTS=${TRAITRL_TRIES:-20} # VMs that go makes, at most
 readonly HOME_THERE=traitrl_jax       # the checkout on a worker, below its home
-readonly RUNNING='pgrep -f "[t]pu_vm.sh worker" >/dev/null' # on a worker; the brackets keep it from finding itself
 name='' zone='' type='' project='' image='' out=runs to=runs
 spot=0 queued=0 keep=0 dry=0
 copies=() study=()
@@ -202,14 +201,20 @@ setup() {
 }
 
 run() {
-    local command there="cd $HOME_THERE && { $RUNNING || { rm -f ../traitrl.exit && TRAITRL_PROCESSES=auto TRAITRL_EXIT=../traitrl.exit"
+    local command there="cd $HOME_THERE || exit; flock --nonblock ../traitrl.lock rm -f ../traitrl.exit"
     printf -v command ' %q' "${study[@]}" --set "out=$out"
-    on_workers all "$there nohup setsid launch/tpu_vm.sh worker --$command >>../traitrl.log 2>&1 </dev/null & }; }"
+    there+="; TRAITRL_PROCESSES=auto TRAITRL_EXIT=../traitrl.exit TRAITRL_LOCK=../traitrl.lock"
+    on_workers all "$there nohup setsid launch/tpu_vm.sh worker --$command >>../traitrl.log 2>&1 </dev/null & sleep 1"
 }
 
-# On a worker: the study, and its exit code in $TRAITRL_EXIT when it ends. A signal is passed on: the study saves and leaves.
+# On a worker: the study, and its exit code in $TRAITRL_EXIT when it ends. A signal is passed on: the study saves and leaves. The
+# lock is held as long as the study lives, and a second one does not begin.
 worker() {
     local pid code=0
+    if [[ -n ${TRAITRL_LOCK:-} ]]; then
+        exec 9>"$TRAITRL_LOCK"
+        flock --nonblock 9 || exit 0
+    fi
     "${TRAITRL:-.venv/bin/traitrl}" study "${study[@]}" &
     pid=$!
     trap 'kill -TERM $pid 2>/dev/null || true' TERM INT
@@ -221,10 +226,11 @@ worker() {
     exit "$code"
 }
 
-# New lines of worker 0's log; its last line is "exit" and, once the study has ended, its exit code. One that left none (the
-# machine was restarted) counts as stopped.
+# New lines of worker 0's log; its last line is "exit" and, once the study has ended, its exit code. One that neither lives nor
+# left a code (the machine was restarted) counts as stopped.
 look() {
-    on_workers 0 "tail -n +$((seen + 1)) traitrl.log 2>/dev/null; echo; echo exit \$(cat traitrl.exit 2>/dev/null || $RUNNING || echo 143)"
+    local ended='cat traitrl.exit 2>/dev/null || flock --nonblock traitrl.lock echo 143'
+    on_workers 0 "tail -n +$((seen + 1)) traitrl.log 2>/dev/null; echo; echo exit \$($ended)"
 }
 
 # Returns the study's exit code, or 75 when the VM went away.

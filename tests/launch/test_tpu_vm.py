@@ -1,9 +1,11 @@
 """launch/tpu_vm.sh against a stand-in for gcloud that records its calls; nothing here reaches a cloud."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,12 @@ def short(call: str) -> str:
     return kind
 
 
+def commands(calls: list[str]) -> list[str]:
+    """What --command holds, of the calls that have one."""
+    words = [word for call in calls for word in shlex.split(call)]
+    return [word.removeprefix("--command=") for word in words if word.startswith("--command=")]
+
+
 WHOLE = ["tpu-vm describe", "tpu-vm create", "tpu-vm scp", "tpu-vm ssh setup", "tpu-vm ssh run", "tpu-vm describe",
          "tpu-vm ssh look", "storage rsync", "tpu-vm delete"]  # fmt: skip
 
@@ -69,9 +77,8 @@ def test_from_nothing_to_results_and_nothing(cloud):
 def test_every_worker_gets_the_same_quoted_command(cloud):
     assert cloud("run", *VM, *STUDY).returncode == 0
     (call,) = (cloud.place / "calls").read_text().splitlines()
-    (words,) = [subprocess.run(["bash", "-c", f"printf '%s\\n' {call}"], capture_output=True, text=True).stdout.splitlines()]
-    command = next(word for word in words if word.startswith("--command=")).removeprefix("--command=")
-    assert "--worker=all" in words and "TRAITRL_PROCESSES=auto" in command
+    (command,) = commands([call])
+    assert "--worker=all" in call and "TRAITRL_PROCESSES=auto" in command
     assert (
         "launch/tpu_vm.sh worker -- --config configs/smoke.py --set name=a\\ b --set out=gs://b/runs >>../traitrl.log"
         in command
@@ -156,6 +163,42 @@ def test_help_names_every_command():
     assert made.returncode == 0
     for word in ("create", "setup", "run", "follow", "status", "fetch", "delete", "worker", "--dry-run"):
         assert f"    {word} " in made.stdout
+
+
+def test_the_workers_command_runs_and_its_end_is_seen(cloud, tmp_path):
+    """The commands that are sent, as a worker runs them: in the background, once, and the exit code is found at the end."""
+    home = tmp_path / "home"
+    (home / "traitrl_jax" / "launch").mkdir(parents=True)
+    (home / "traitrl_jax" / ".venv" / "bin").mkdir(parents=True)
+    shutil.copy(SCRIPT, home / "traitrl_jax" / "launch")
+    child = home / "traitrl_jax" / ".venv" / "bin" / "traitrl"
+    child.write_text(
+        "#!/usr/bin/env bash\necho begun $TRAITRL_PROCESSES\nwhile [[ ! -e ../enough ]]; do sleep .1; done\nexit 143\n"
+    )
+    child.chmod(0o755)
+    assert cloud("run", *VM, *STUDY).returncode == 0 and cloud("status", *VM).returncode == 0
+    calls = (cloud.place / "calls").read_text().splitlines()
+    printed = [
+        subprocess.run(["bash", "-c", f"printf '%s\\n' {call}"], capture_output=True, text=True).stdout for call in calls
+    ]
+    run, look = (
+        next(line.removeprefix("--command=") for line in text.splitlines() if line.startswith("--command="))
+        for text in printed
+        if "--command=" in text
+    )
+
+    def there(command: str) -> str:
+        return subprocess.run(["bash", "-c", command], cwd=home, capture_output=True, text=True, timeout=60, check=True).stdout
+
+    there(run)
+    there(run)  # a second one does not begin
+    assert there(look) == "begun auto\n\nexit\n"
+    (home / "enough").touch()
+    limit = time.monotonic() + 60
+    while there(look) != "begun auto\n\nexit 143\n":
+        assert time.monotonic() < limit
+    (home / "traitrl.exit").unlink()  # the machine went down with the study
+    assert there(look) == "begun auto\n\nexit 143\n"
 
 
 def test_a_worker_passes_signals_on_and_leaves_the_exit_code(tmp_path):
