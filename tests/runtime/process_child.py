@@ -19,7 +19,7 @@ from traitrl_jax.models.lm import LMState
 from traitrl_jax.runtime import processes
 from traitrl_jax.runtime.checkpoint import load_params, save_params
 from traitrl_jax.runtime.files import folder_lock, write_json_atomic
-from traitrl_jax.runtime.mesh import create, feed_rows, make_mesh, to_host, use_mesh
+from traitrl_jax.runtime.mesh import create, feed_rows, make_mesh, placed_shapes, to_host, use_mesh
 from traitrl_jax.runtime.tracking import Progress, Stages, Tracker
 from traitrl_jax.study.folder import Folder
 from traitrl_jax.study.training import train
@@ -64,11 +64,7 @@ def study(root: Path, seconds: float) -> None:
                 state = create(begin, jax.random.key(0))
                 state = train("tiny model", STEPS, state, advance, place, tracker_of, partial(Progress, name="tiny"), 1, 4)
                 save_params(place / "model", state.params)
-        shapes = jax.eval_shape(begin, jax.random.key(0)).params
-        if processes.count() == 1:
-            loaded = load_params(folder / "start" / "model", shapes)
-        else:
-            loaded = load_params(folder / "start" / "model", create(begin, jax.random.key(0)).params)
+        loaded = load_params(folder / "start" / "model", placed_shapes(begin, jax.random.key(0)).params)
         with folder.stage("measured") as place:
             if place:
                 write_json_atomic(place / "params.json", to_host(loaded)["embedding"])

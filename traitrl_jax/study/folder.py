@@ -59,7 +59,8 @@ class Folder:
 
     def facts(self) -> tuple[dict[str, float], float]:
         """(seconds of every finished stage, of its last run if it was interrupted; peak memory of any process in GB)."""
-        found = sorted(self.root.rglob("stage.json"), key=modified)
+        every = [*self.root.glob("*/stage.json"), *self.root.glob("*/*/stage.json")]  # a bucket is not searched in depth
+        found = sorted(every, key=modified)
         stages = {str(path.parent.relative_to(self.root)): read_json(path) for path in found}
         peak = max((stage["peak_memory_gb"] for stage in stages.values()), default=0.0)
         return {name: stage["seconds"] for name, stage in stages.items()}, peak
