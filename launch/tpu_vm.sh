@@ -274,7 +274,7 @@ follow() {
             ensure
             setup
             ;;
-        143) say "stopped by a signal with its state saved" ;;
+        130 | 143) say "stopped by a signal; its last checkpoint is kept" ;;
         *)
             say "the study ended with exit code $code; its log is above. The VM still runs and costs: launch/tpu_vm.sh delete"
             exit "$code"

@@ -439,7 +439,7 @@ def _with_large_pages() -> None:
 
 
 def _say(text: str, code: int) -> int:
-    if code == processes.STOPPED or processes.say_failure(text):
+    if code == processes.STOPPED or processes.first_to_fail(code):
         print(f"traitrl: {text}", file=sys.stderr)
     return code
 

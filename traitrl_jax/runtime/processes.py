@@ -178,12 +178,13 @@ def check_shared(folder: Path) -> None:
         )
 
 
-def say_failure(text: str) -> bool:
-    """Should this process tell people `text`? The first one to fail tells why; with one process, that is always it."""
+def first_to_fail(code: int) -> bool:
+    """Is this the first process to fail? It tells people why, and all end with its exit code. One process always is."""
     if _Group.client is None:
         return True
+    _Group.leaving.set()  # by itself, not at the word of another
     try:
-        _Group.client.key_value_set(_FAILED, text)
+        _Group.client.key_value_set(_FAILED, str(code))
     except RuntimeError:  # there already: another process was first
         return False
     return True
@@ -200,7 +201,7 @@ def leave(code: int) -> None:
         return  # JAX waits for all at exit
     if sys.exc_info()[0] is not None:
         traceback.print_exc()
-    say_failure(f"exit code {code}")
+    first_to_fail(code)
     sys.stdout.flush()
     sys.stderr.flush()
     if is_first():
@@ -212,9 +213,9 @@ def _watch(client: Any, leaving: threading.Event) -> None:
     """In a thread: end this process soon after another one failed."""
     while not leaving.wait(_POLL_SECONDS):
         try:
-            client.key_value_try_get(_FAILED)
+            code = int(client.key_value_try_get(_FAILED))
         except RuntimeError:  # no such key
             continue
         if not leaving.wait(_POLL_SECONDS):  # it may be failing for the same reason
             print("traitrl: stopped, because another process failed; it says why", file=sys.stderr, flush=True)
-            os._exit(1)
+            os._exit(code)
