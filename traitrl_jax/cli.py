@@ -13,6 +13,7 @@ from pathlib import Path
 
 from traitrl_jax import __version__
 from traitrl_jax.config import StudyConfig, UserError, load_config, unknown
+from traitrl_jax.runtime import processes
 from traitrl_jax.runtime.checkpoint import Stopped
 from traitrl_jax.runtime.files import disk_error
 
@@ -29,7 +30,8 @@ def study(config: StudyConfig, args: argparse.Namespace) -> None:
     from traitrl_jax.study.run import Study, summary
 
     report = Study(config).run()
-    print(f"{summary(report.parent)}\nreport: {report}")
+    if processes.is_first():
+        print(f"{summary(report.parent)}\nreport: {report}")
 
 
 def train(config: StudyConfig, args: argparse.Namespace) -> None:
@@ -37,7 +39,8 @@ def train(config: StudyConfig, args: argparse.Namespace) -> None:
     from traitrl_jax.study.run import Study
 
     for folder in Study(config).train(args.arm):
-        print(f"trained: {folder}")
+        if processes.is_first():
+            print(f"trained: {folder}")
 
 
 def evaluate(config: StudyConfig, args: argparse.Namespace) -> None:
@@ -56,7 +59,9 @@ def evaluate(config: StudyConfig, args: argparse.Namespace) -> None:
     from traitrl_jax.study.table import suite_table
 
     made = Study(config)
-    print(suite_table(made.folder, made.evaluate(args.subject)))
+    subjects = made.evaluate(args.subject)
+    if processes.is_first():
+        print(suite_table(made.folder, subjects))
 
 
 def compare(args: argparse.Namespace) -> None:
@@ -208,6 +213,9 @@ def data_synthesize(args: argparse.Namespace) -> None:
     names = ("out", "model", "grader", "start", "url", "key_env", "traits", "domains", "meaning", "per_cell", "seed")
     options = {name: getattr(args, name) for name in (*names, "concurrency", "against", "dry_run")}
     print(run_synthesis(**options, prices=prices))
+
+
+SEVERAL = (study, train, evaluate)  # what may run in several processes; of evaluate, the world's suite
 
 
 class Parser(argparse.ArgumentParser):
@@ -378,6 +386,10 @@ def run(argv: Sequence[str] | None = None) -> int:
     if args.run is None:  # a word is missing
         args.parser.print_help(sys.stderr)
         return 2
+    if args.run in SEVERAL and getattr(args, "suite", "world") == "world":
+        processes.join()
+    elif "config" in args and args.run is not report and processes.wanted(os.environ) is not None:
+        raise UserError(f"{args.parser.prog} runs in one process; set {processes.AUTO}=one")
     if "config" in args:
         args.run(load_config(args.config, args.set), args)
     else:
@@ -391,12 +403,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow and XLA: errors only; read when they are loaded
     if argv is None:
         _with_large_pages()
+    code = 1  # of an exception that nobody expects
+    try:
+        code = _run(argv)
+        return code
+    finally:
+        processes.leave(code)
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    """The exit code of `run`, with what a user should know on stderr."""
     try:
         return run(argv)
     except UserError as error:
         return _say(f"error: {error}", 2)
-    except Stopped as stopped:
-        return _say(str(stopped), 143)
+    except Stopped as stopped:  # all processes together
+        return _say(str(stopped), processes.STOPPED) if processes.is_first() else processes.STOPPED
     except KeyboardInterrupt:
         return _say("interrupted; the same command continues", 130)
     except BrokenPipeError:
@@ -417,7 +439,8 @@ def _with_large_pages() -> None:
 
 
 def _say(text: str, code: int) -> int:
-    print(f"traitrl: {text}", file=sys.stderr)
+    if code == processes.STOPPED or processes.first_to_fail(code):
+        print(f"traitrl: {text}", file=sys.stderr)
     return code
 
 

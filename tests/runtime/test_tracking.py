@@ -85,7 +85,9 @@ def test_unknown_mode(tmp_path):
 
 
 def test_other_processes_write_nothing(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "jax", types.SimpleNamespace(process_index=lambda: 1))
+    second = types.SimpleNamespace(process_index=lambda: 1, process_count=lambda: 2)
+    second.distributed = types.SimpleNamespace(is_initialized=lambda: True)
+    monkeypatch.setitem(sys.modules, "jax", second)
     stream = io.StringIO()
     with Tracker(tmp_path / "run", TrackConfig(), "arm") as tracker, Progress(2, "arm", stream=stream) as progress:
         tracker.log(1, {"reward": 1.0})

@@ -17,6 +17,7 @@ from traitrl_jax.config import UserError
 from traitrl_jax.models.logprobs import token_logprobs
 from traitrl_jax.models.sampling import row_keys, sample
 from traitrl_jax.models.transformer import Context, Decoder
+from traitrl_jax.runtime.mesh import feed_rows, to_host
 from traitrl_jax.text.chat import Message, decode_reply, encode_prompt, pad_left, pad_right, thought_length
 from traitrl_jax.text.tokenizer import Tokenizer
 
@@ -73,9 +74,9 @@ class Engine:
         numbers = np.arange(len(prompts)) if numbers is None else np.asarray(numbers)
         out: list[Reply | None] = [None] * len(prompts)
         for length, part, full in _batches([len(p) for p in prompts], self.buckets, self.batch):
-            tokens, valid = pad_left([prompts[i] for i in full], length)
+            tokens, valid = feed_rows(pad_left([prompts[i] for i in full], length))
             keys = row_keys(jax.random.key(seed), jnp.array(numbers[full]))
-            got = jax.device_get(self._sample(*policy, tokens, valid, keys, max_new, self.temperature))
+            got = to_host(self._sample(*policy, tokens, valid, keys, max_new, self.temperature))
             for j, i in enumerate(part):
                 ids = tuple(int(t) for t in got.tokens[j, : got.length[j]])
                 out[i] = Reply(decode_reply(self.tokenizer, ids), ids, bool(got.ended[j]))
@@ -103,7 +104,7 @@ class Engine:
             scored = np.zeros_like(valid)
             for j, i in enumerate(full):
                 scored[j, len(starts[i]) : len(starts[i]) + len(tails[i])] = True
-            flat[part] = np.asarray(self._option(*policy, tokens, valid, scored))[: len(part)]
+            flat[part] = to_host(self._option(*policy, *feed_rows((tokens, valid, scored))))[: len(part)]
         out, at = [], 0
         for choices in options:
             out.append(flat[at : at + len(choices)].tolist())

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from traitrl_jax.config import UserError
-from traitrl_jax.runtime.files import write_text_atomic
+from traitrl_jax.runtime.files import path_of, write_text_atomic
 
 NEEDED = ("eval", "id", "cluster", "score", "refused", "thought", "reply")  # what statistics and transcripts read
 
@@ -19,7 +19,7 @@ def write_records(path: Path, records: Sequence[dict[str, Any]]) -> None:
 def read_records(path: Path) -> list[dict[str, Any]]:
     """What write_records wrote. Raises UserError naming file and line where it is missing, broken or no record."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = path_of(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"{path}: no eval records there; run traitrl eval first") from None
     except (OSError, UnicodeDecodeError) as error:

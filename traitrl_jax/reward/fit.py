@@ -25,7 +25,7 @@ from traitrl_jax.data.world.verifier import verify
 from traitrl_jax.models.lm import LMState
 from traitrl_jax.models.transformer import Decoder
 from traitrl_jax.reward.head import Criteria, criterion_logits
-from traitrl_jax.runtime.mesh import constrain_rows, constrain_tree
+from traitrl_jax.runtime.mesh import constrain_rows, constrain_tree, feed_rows, to_host
 from traitrl_jax.text.chat import Message, encode_criterion, encode_prompt, encode_reply, pad_left, pad_right
 from traitrl_jax.text.templates import WORLD
 from traitrl_jax.text.tokenizer import Tokenizer
@@ -151,7 +151,8 @@ def predict(model: Decoder, head: Any, data: Labelled, batch: int) -> np.ndarray
     out = []
     for start in range(0, count, batch):
         rows = np.arange(start, start + batch) % count  # the last batch wraps round; what it repeats is cut off below
-        out.append(np.asarray(_probabilities(model, head, jax.tree.map(lambda a, r=rows: a[r], data))))
+        part = feed_rows(jax.tree.map(lambda a, r=rows: a[r], data))
+        out.append(to_host(_probabilities(model, head, part)))
     return np.concatenate(out)[:count]
 
 

@@ -19,6 +19,7 @@ from traitrl_jax.models.sampling import Replies
 from traitrl_jax.models.transformer import Decoder
 from traitrl_jax.reward.fit import encode_criteria, line_room
 from traitrl_jax.reward.head import grade
+from traitrl_jax.runtime.mesh import feed_rows, to_host
 from traitrl_jax.text.chat import decode_reply, encode_criterion
 from traitrl_jax.text.tokenizer import Tokenizer
 
@@ -56,14 +57,14 @@ class Scorer:
 
     def __call__(self, rows: Sequence[Row], prompt: jax.Array, prompt_valid: jax.Array, replies: Replies) -> Scores:
         """Scores of the replies to `rows` [B]; prompt and reply arrays as in rl/rollout."""
-        tokens, lengths = jax.device_get((replies.tokens, replies.length))
+        tokens, lengths = to_host((replies.tokens, replies.length))
         texts = [decode_reply(self._tokenizer, t[:n]).content for t, n in zip(tokens, lengths, strict=True)]
         exact = [exact_credit(r, x) for r, x in zip(rows, texts, strict=True)]
         gold = [gold_score(r.item, x) if _has_gold(r) else np.nan for r, x in zip(rows, texts, strict=True)]
         reward = jnp.array([np.nan if x is None else x for x in exact], jnp.float32)
         if any(isinstance(row.item, Scenario) for row in rows):
             rubrics = [row.item.rubric if isinstance(row.item, Scenario) else () for row in rows]
-            criteria = encode_criteria(self._tokenizer, rubrics, LINES, self._line_tokens)
+            criteria = feed_rows(encode_criteria(self._tokenizer, rubrics, LINES, self._line_tokens))
             graded, _ = self._grade(self._head, prompt, prompt_valid, replies.tokens, replies.mask, criteria)
             reward = jnp.where(jnp.array([isinstance(row.item, Scenario) for row in rows]), graded, reward)
         return Scores(reward, np.array(gold), lengths)

@@ -21,7 +21,7 @@ from traitrl_jax.models.transformer import Decoder
 from traitrl_jax.rl.rollout import Rollout, make_rollout
 from traitrl_jax.rl.update import TrainState, init_state, update
 from traitrl_jax.runtime.checkpoint import Checkpoints, Stopped, StopSignal
-from traitrl_jax.runtime.mesh import create
+from traitrl_jax.runtime.mesh import create, feed_rows, to_host
 from traitrl_jax.runtime.tracking import Progress, Tracker
 from traitrl_jax.text.chat import encode_prompt, pad_left
 from traitrl_jax.text.tokenizer import END, Tokenizer
@@ -127,9 +127,10 @@ def train(
             done = step + 1
             if done % config.eval_every == 0 or done == config.steps:
                 tracker.log(done, evaluate(materialise(config.adapt, state.policy, frozen)))
-            if done % checkpoint_every == 0 or done == config.steps or stop.requested:
+            stopping = stop.agreed()
+            if done % checkpoint_every == 0 or done == config.steps or stopping:
                 checkpoints.save(done, state, {"step": done})
-            if stop.requested:
+            if stopping:
                 checkpoints.wait()
                 raise Stopped(f"stopped at step {done} of {config.steps}; the same command continues")
         checkpoints.wait()
@@ -145,7 +146,9 @@ def _step(config, programs, state, frozen, reference, tokenizer, rows: list[Row]
 
     prompts = [encode_prompt(tokenizer, row.messages) for row in rows]
     groups = split_buckets(prompts, config.buckets)
-    inputs = [pad_left([prompts[i] for i in group], b.prompt) for group, b in zip(groups, config.buckets, strict=True)]
+    inputs = [
+        feed_rows(pad_left([prompts[i] for i in group], b.prompt)) for group, b in zip(groups, config.buckets, strict=True)
+    ]
     lap()
     replies = [
         programs.sample(
@@ -176,10 +179,10 @@ def _step(config, programs, state, frozen, reference, tokenizer, rows: list[Row]
 def _reward_metrics(rows: list[Row], groups: list[list[int]], scores: list[Any], replies: list[Replies]) -> dict[str, float]:
     """Reward, spread, dead share, gold, length and truncation: over all rows and per source. [10, 12, 13]"""
     order = [i for group in groups for i in group]
-    reward = np.concatenate([np.asarray(s.reward) for s in scores])
+    reward = np.concatenate(to_host([s.reward for s in scores]))
     gold = np.concatenate([s.gold for s in scores])
     lengths = np.concatenate([s.lengths for s in scores])
-    ended = np.concatenate([np.asarray(r.ended) for r in replies])
+    ended = np.concatenate(to_host([r.ended for r in replies]))
     kinds = np.array([rows[i].source.split("/")[0] for i in order])
     leaves = np.array(["/".join(rows[i].source.split("/")[:2]) for i in order])
     out = {

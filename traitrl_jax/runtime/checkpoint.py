@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from traitrl_jax.config import UserError
-from traitrl_jax.runtime.files import disk_error, first_line
+from traitrl_jax.runtime.files import absolute, disk_error, first_line, path_of
+from traitrl_jax.runtime.processes import any_process
 
 
 class Checkpoints:
@@ -23,7 +24,7 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path, keep: int = 2):
-        self.folder = Path(folder).absolute()  # Orbax takes no relative paths
+        self.folder = absolute(path_of(folder))  # Orbax takes no relative paths
         self._keep = keep
         self._saving: int | None = None  # the step a thread may still be writing
         try:
@@ -147,7 +148,7 @@ def save_params(folder: Path, params: Any) -> None:
 
 def load_params(folder: Path, target: Any) -> Any:
     """The model `save_params` left in `folder`, in the structure, shapes, types and shardings of `target` (see restore)."""
-    if not Path(folder).is_dir():
+    if not path_of(folder).is_dir():
         raise UserError(f"{folder}: no model there; run the stage that makes it first")
     with Checkpoints(folder, keep=1) as checkpoints:
         newest = checkpoints.latest()
@@ -197,11 +198,11 @@ class Stopped(Exception):
 class StopSignal:
     """Within it, SIGTERM (preemption) and the first Ctrl-C only set `requested`; a second Ctrl-C raises KeyboardInterrupt.
 
-    For the main thread. The loop asks at the end of each step, saves and leaves; the same command continues.
+    For the main thread. The loop asks (`agreed`) at the end of each step, saves and leaves; the same command continues.
     """
 
     def __init__(self) -> None:
-        self.requested = False
+        self.requested = False  # in this process
         self._old: dict[int, Any] = {}
 
     def __enter__(self) -> "StopSignal":
@@ -212,6 +213,10 @@ class StopSignal:
     def __exit__(self, *_: object) -> None:
         for number, old in self._old.items():
             signal.signal(number, old)
+
+    def agreed(self) -> bool:
+        """Was any process asked to stop? All ask after the same step, and so all stop there."""
+        return any_process(self.requested)
 
     def _handle(self, number: int, _frame: object) -> None:
         if number == signal.SIGINT and self.requested:

@@ -1,9 +1,14 @@
-"""Files that are whole or absent, a lock per study folder, and facts about the machine."""
+"""Files that are whole or absent, a lock per study folder, and facts about the machine.
+
+A folder may lie in a bucket (gs://...): `path_of` makes the path, with the methods of pathlib and etils behind it. One write is
+one object there, whole or absent by itself; nothing is locked, and free space is not asked for.
+"""
 
 import contextlib
 import errno
 import fcntl
 import importlib.metadata
+import io
 import json
 import math
 import os
@@ -14,16 +19,38 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePath
+from typing import Any, TextIO
 
 from traitrl_jax.config import UserError
+from traitrl_jax.runtime.processes import is_first
 
 PACKAGES = (
     "jax", "jaxlib", "libtpu", "flax", "optax", "orbax-checkpoint", "numpy", "tensorflow", "tensorflow-cpu",
     "tensorflow-datasets", "sentencepiece", "wandb",
 )  # fmt: skip
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def path_of(path: str | PurePath) -> Path:
+    """The path of a run's folder or file: of pathlib, or for gs://... one that behaves alike."""
+    if isinstance(path, PurePath):
+        return path
+    if "://" not in path:
+        return Path(path)
+    from etils import epath  # Orbax brings it; it reads and writes through TensorFlow
+
+    return epath.Path(path)
+
+
+def in_bucket(path: PurePath) -> bool:
+    """Does this path lie in a bucket?"""
+    return "://" in str(path)
+
+
+def absolute(path: Path) -> Path:
+    """The path from the root of its disk or bucket."""
+    return path if in_bucket(path) else path.absolute()
 
 
 def disk_error(error: BaseException, place: Path, action: str) -> UserError:
@@ -45,9 +72,18 @@ def first_line(error: BaseException, width: int = 160) -> str:
 def write_text_atomic(path: Path, text: str) -> None:
     """Write UTF-8 `text` to `path` so that a reader, or a run killed here, sees the old file or the new, never a part.
 
-    Makes the parent folders. Raises UserError when the disk is full or the folder not writable.
+    Makes the parent folders. Of several processes the first one writes, the others do nothing. Raises UserError when the disk
+    is full or the folder not writable.
     """
-    path = Path(path)
+    if not is_first():
+        return
+    path = path_of(path)
+    if in_bucket(path):
+        try:
+            path.write_text(text, encoding="utf-8")
+        except Exception as error:  # TensorFlow's errors are no OSErrors
+            raise disk_error(error, path, "can not be written") from None
+        return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +120,7 @@ def plain(value: Any) -> Any:
 def read_json(path: Path) -> Any:
     """The value in the JSON file `path`. Raises UserError naming the file, and the line where it is broken."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(path_of(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; the stage that writes it has not finished, run the study first") from None
     except json.JSONDecodeError as error:
@@ -94,8 +130,12 @@ def read_json(path: Path) -> Any:
 
 
 def check_writable(folder: Path, megabytes: int = 0) -> None:
-    """Make `folder` if need be and write to it once. Raises UserError if that fails or less than `megabytes` are free."""
-    folder = Path(folder)
+    """Make `folder` if need be and write to it once. Raises UserError if that fails or, on a disk, less than `megabytes` are
+    free."""
+    folder = path_of(folder)
+    if in_bucket(folder):
+        write_text_atomic(folder / ".writable", "")
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".writable-"):
@@ -116,9 +156,12 @@ def folder_lock(folder: Path) -> Iterator[None]:
     """Hold `folder` for this process. Raises UserError naming the holder's pid if another process has it.
 
     The kernel drops the lock with the process, however it dies; the file `.lock` stays and means nothing by itself. On a file
-    system without locks (some network and bucket mounts) nothing is held.
+    system without locks (some network and bucket mounts) and in a bucket nothing is held.
     """
-    path = Path(folder) / ".lock"
+    path = path_of(folder) / ".lock"
+    if in_bucket(path):
+        yield
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = open(path, "a+", encoding="utf-8")
@@ -140,6 +183,29 @@ def folder_lock(folder: Path) -> Iterator[None]:
         file.write(f"{os.getpid()} on {platform.node()}\n")
         file.flush()
         yield
+
+
+def modified(path: Path) -> float:
+    """When a file was last written, in seconds since 1970."""
+    found = path.stat()
+    return found.mtime if in_bucket(path) else found.st_mtime
+
+
+def open_append(path: Path) -> TextIO:
+    """A text file to write at its end. In a bucket, where nothing can be appended, each flush writes the whole object anew."""
+    return BucketText(path) if in_bucket(path) else open(path, "a", encoding="utf-8")
+
+
+class BucketText(io.StringIO):
+    """What `open_append` gives for a bucket: all of the text, written whole by `flush`."""
+
+    def __init__(self, path: Path):
+        super().__init__(path.read_text(encoding="utf-8") if path.is_file() else "", newline="")
+        self.seek(0, io.SEEK_END)
+        self.name, self._path = str(path), path
+
+    def flush(self) -> None:
+        write_text_atomic(self._path, self.getvalue())
 
 
 def peak_memory_gb() -> float:

@@ -9,12 +9,15 @@ import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from traitrl_jax.config import MeshConfig, UserError
+from traitrl_jax.runtime import processes
 
 AXES = ("data", "fsdp", "tensor")
 ROWS = ("data", "fsdp")  # axes over which a batch's rows are split
@@ -141,6 +144,39 @@ def constrain_rows(tree: Any) -> Any:
         return jax.lax.with_sharding_constraint(leaf, PartitionSpec(ROWS)) if even else leaf
 
     return jax.tree.map(place, tree)
+
+
+def feed_rows(tree: Any) -> Any:
+    """Host arrays that every process has made whole and alike, as inputs of a program: with several processes each puts only
+    its own devices' rows on them (all rows, where they do not divide); one process gives them to the program as they are."""
+    mesh = _current()
+    if mesh is None or processes.count() == 1:
+        return tree
+
+    def place(leaf: np.ndarray) -> jax.Array:
+        even = leaf.ndim and leaf.shape[0] % (mesh.shape["data"] * mesh.shape["fsdp"]) == 0
+        sharding = NamedSharding(mesh, PartitionSpec(ROWS) if even else PartitionSpec())
+        return jax.make_array_from_callback(leaf.shape, sharding, lambda index: leaf[index])
+
+    return jax.tree.map(place, tree)
+
+
+def to_host(tree: Any) -> Any:
+    """jax.device_get, also of arrays that lie over several processes: then all must ask, and all get the whole arrays."""
+    mesh = _current()
+    if mesh is not None and processes.count() > 1:
+        whole = NamedSharding(mesh, PartitionSpec())
+        tree = jax.tree.map(lambda leaf: _spread(leaf, whole) if _is_remote(leaf) else leaf, tree)
+    return jax.device_get(tree)
+
+
+def _is_remote(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array) and not (leaf.is_fully_addressable or leaf.is_fully_replicated)
+
+
+@partial(jax.jit, static_argnums=1)
+def _spread(leaf: jax.Array, sharding: NamedSharding) -> jax.Array:
+    return jax.lax.with_sharding_constraint(leaf, sharding)
 
 
 def shards() -> int:

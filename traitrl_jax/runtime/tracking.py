@@ -10,6 +10,7 @@ import os
 import secrets
 import shutil
 import sys
+import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +19,8 @@ from typing import Any, TextIO
 from urllib.parse import urlparse
 
 from traitrl_jax.config import TrackConfig, UserError
-from traitrl_jax.runtime.files import disk_error, first_line, plain, write_text_atomic
+from traitrl_jax.runtime.files import disk_error, first_line, in_bucket, open_append, path_of, plain, write_text_atomic
+from traitrl_jax.runtime.processes import is_first
 
 INIT_SECONDS = 20.0  # how long W&B may keep a run waiting, at its start and at its end
 
@@ -42,13 +44,13 @@ class Tracker:
             raise UserError(f"track.mode={config.mode!r}: must be auto, offline or disabled")
         self._file: TextIO | None = None
         self._run: Any = None
-        if not _first_process():
+        if not is_first():
             return
-        path = Path(folder) / "metrics.jsonl"
+        path = path_of(folder) / "metrics.jsonl"
         kept = [line for step, line in _lines(path) if step <= resume_step] if resume_step is not None else []
         write_text_atomic(path, "".join(f"{line}\n" for line in kept))
-        self._file = open(path, "a", encoding="utf-8")
-        self._run = _start_wandb(Path(folder), config, name, settings or {})
+        self._file = open_append(path)
+        self._run = _start_wandb(path_of(folder), config, name, settings or {})
 
     def __enter__(self) -> "Tracker":
         return self
@@ -87,15 +89,15 @@ class Tracker:
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The lines of a metrics.jsonl, oldest first; a torn last line is left out. Raises UserError if it is missing or broken."""
-    if not Path(path).is_file():
+    if not path_of(path).is_file():
         raise UserError(f"{path}: no metrics there; run the study first")
-    return [json.loads(line) for _, line in _lines(Path(path))]
+    return [json.loads(line) for _, line in _lines(path_of(path))]
 
 
 def _lines(path: Path) -> list[tuple[int, str]]:
     """(step, line) of each whole line; none if there is no file. The last line may be torn: its writer was killed."""
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = path.read_bytes().decode("utf-8", errors="replace")
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -109,11 +111,6 @@ def _lines(path: Path) -> list[tuple[int, str]]:
             if i < len(rows) - 1:
                 raise UserError(f"{path}:{i + 1}: no metrics line: {row[:60]!r}; delete the line or the run's folder") from None
     return found
-
-
-def _first_process() -> bool:
-    jax = sys.modules.get("jax")  # a run that has not imported jax is one process
-    return jax is None or jax.process_index() == 0
 
 
 def _say(text: str) -> None:
@@ -148,7 +145,7 @@ def _start_wandb(folder: Path, config: TrackConfig, name: str, settings: dict[st
             wandb.setup(settings=wandb.Settings(silent=True))
             return wandb.init(
                 project=config.project, name=name, id=identity.read_text().strip(), resume="allow", mode=mode,
-                dir=str(folder), config=plain(settings),
+                dir=tempfile.mkdtemp() if in_bucket(folder) else str(folder), config=plain(settings),
                 settings=wandb.Settings(
                     init_timeout=INIT_SECONDS, finish_timeout=INIT_SECONDS, silent=True, console="off"
                 ),
@@ -179,7 +176,7 @@ class Progress:
         self._total, self._name, self._show, self._every = total, name, tuple(show), every
         self._stream = stream or sys.stderr
         self._live = self._stream.isatty()
-        self._quiet = not _first_process()
+        self._quiet = not is_first()
         self._line = self._printed = ""
         self._printed_at = now = time.monotonic()
         # Rates come from the latest updates: the first one holds the compilation.
@@ -227,7 +224,7 @@ class Stages:
         self.seconds: dict[str, float] = {}  # by stage, of those that ended well
         self._total, self._count = total, 0
         self._stream = stream or sys.stderr
-        self._quiet = not _first_process()
+        self._quiet = not is_first()
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -20,6 +20,7 @@ from traitrl_jax.models.transformer import Decoder
 from traitrl_jax.reward.scorer import Scorer
 from traitrl_jax.rl.loop import Programs, train
 from traitrl_jax.runtime.checkpoint import Checkpoints
+from traitrl_jax.runtime.mesh import to_host
 from traitrl_jax.text.chat import encode_prompt, pad_left, pad_right
 from traitrl_jax.text.tokenizer import Tokenizer
 
@@ -68,7 +69,7 @@ class Curve:
         scores = self._scorer(self._rows, prompt, valid, sampled)
         tasks = runner.run_tasks(self._engine, policy, _CURVE_TASKS, _CURVE_SEED, self._config.world.seed)
         return {
-            "eval/proxy": float(np.nanmean(np.asarray(scores.reward))),
+            "eval/proxy": float(np.nanmean(to_host(scores.reward))),
             "eval/gold": float(np.mean(scores.gold)),
             "eval/tasks": runner.mean(tasks),
         }

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from traitrl_jax.config import StudyConfig, UserError, fingerprint
-from traitrl_jax.runtime.files import peak_memory_gb, read_json, write_json_atomic
+from traitrl_jax.runtime.files import modified, path_of, peak_memory_gb, read_json, write_json_atomic
+from traitrl_jax.runtime.processes import from_first
 from traitrl_jax.runtime.tracking import Stages
 
 
@@ -15,7 +16,7 @@ class Folder:
     """runs/<study>/: one folder per stage, each with stage.json once it is done."""
 
     def __init__(self, config: StudyConfig, stages: Stages):
-        self.root = Path(config.out) / config.name
+        self.root = path_of(config.out) / config.name
         self._stages = stages
 
     def __truediv__(self, name: str) -> Path:
@@ -23,7 +24,7 @@ class Folder:
 
     def done(self, stage: str) -> bool:
         """Has this stage been finished?"""
-        return (self.root / stage / "stage.json").is_file()
+        return from_first(f"is {stage} done", (self.root / stage / "stage.json").is_file)
 
     @contextmanager
     def stage(self, name: str, *depends_on: Any) -> Iterator[Path | None]:
@@ -32,27 +33,34 @@ class Folder:
         Raises UserError if the folder was begun with other inputs than `depends_on`.
         """
         folder, print_ = self.root / name, fingerprint(*depends_on)
+        if from_first(f"begin {name}", self._begin, folder, print_):
+            self._stages.skip(name)
+            yield None
+            return
+        with self._stages.stage(name):
+            yield folder
+        facts = {"seconds": round(self._stages.seconds[name], 1), "peak_memory_gb": round(peak_memory_gb(), 2)}
+        from_first(f"end {name}", write_json_atomic, folder / "stage.json", {"fingerprint": print_, **facts})
+
+    def _begin(self, folder: Path, print_: str) -> bool:
+        """Is the stage done already? If not, its folder is made and marked as begun."""
         folder.mkdir(parents=True, exist_ok=True)
-        begun, finished = folder / "begun.json", folder / "stage.json"
+        begun = folder / "begun.json"
         if begun.is_file() and read_json(begun)["fingerprint"] != print_:
             raise UserError(
                 f"{folder}: was made with another config; choose another name (--set name=...), "
                 f"or delete {folder} and what follows it"
             )
-        if finished.is_file():
-            self._stages.skip(name)
-            yield None
-            return
+        if (folder / "stage.json").is_file():
+            return True
         if not begun.is_file():
             write_json_atomic(begun, {"fingerprint": print_})
-        with self._stages.stage(name):
-            yield folder
-        facts = {"seconds": round(self._stages.seconds[name], 1), "peak_memory_gb": round(peak_memory_gb(), 2)}
-        write_json_atomic(finished, {"fingerprint": print_, **facts})
+        return False
 
     def facts(self) -> tuple[dict[str, float], float]:
         """(seconds of every finished stage, of its last run if it was interrupted; peak memory of any process in GB)."""
-        found = sorted(self.root.rglob("stage.json"), key=lambda path: path.stat().st_mtime)
+        every = [*self.root.glob("*/stage.json"), *self.root.glob("*/*/stage.json")]  # a bucket is not searched in depth
+        found = sorted(every, key=modified)
         stages = {str(path.parent.relative_to(self.root)): read_json(path) for path in found}
         peak = max((stage["peak_memory_gb"] for stage in stages.values()), default=0.0)
         return {name: stage["seconds"] for name, stage in stages.items()}, peak

@@ -17,7 +17,7 @@ from traitrl_jax.models.lm import LMState, make_optimizer
 from traitrl_jax.models.transformer import Decoder
 from traitrl_jax.reward import fit
 from traitrl_jax.reward.head import init_head
-from traitrl_jax.runtime.mesh import create
+from traitrl_jax.runtime.mesh import create, feed_rows
 from traitrl_jax.study.training import train
 from traitrl_jax.text.tokenizer import Tokenizer
 
@@ -64,7 +64,9 @@ def fit_head(config: StudyConfig, model: Decoder, start: Any, data: fit.Labelled
         rows = np.random.default_rng([config.start_seed, 31, step]).choice(data.met.shape[0], g.batch, replace=False)
         read = brief if step < g.steps * (1 - _FULL_SHARE) else data
         batch = jax.tree.map(lambda a: a[rows], read)
-        return *program(state, batch), int(batch.prompt_valid.sum() + batch.answer_valid.sum() + batch.criteria.valid.sum())
+        return *program(state, feed_rows(batch)), int(
+            batch.prompt_valid.sum() + batch.answer_valid.sum() + batch.criteria.valid.sum()
+        )
 
     every = 4 * config.checkpoint_every
     return train("rubric head", g.steps, state, advance, folder, tracker_of, progress_of, 20, every).params

@@ -18,7 +18,7 @@ from traitrl_jax.evals import runner
 from traitrl_jax.evals.engine import Engine, Policy
 from traitrl_jax.evals.suite import evals
 from traitrl_jax.models import lm
-from traitrl_jax.runtime.mesh import create
+from traitrl_jax.runtime.mesh import create, feed_rows
 from traitrl_jax.text.tokenizer import Tokenizer
 
 SUITE_SEED, RETEST_SEED = 8_000, 8_003  # of the same items, with other replies
@@ -88,7 +88,7 @@ def run_harmful_tuning(config: StudyConfig, engine: Engine, tokenizer: Tokenizer
     records, done = [], 0
     for dose in (0, *sorted(a.doses)):
         while done < dose:
-            state, _ = program(state, (harmful_rows(config, tokenizer, done),))
+            state, _ = program(state, feed_rows((harmful_rows(config, tokenizer, done),)))
             done += 1
         tuned = (state.params, prefix)
         found = runner.run_scenarios(engine, tuned, [*narrow, *elsewhere], _TUNE_SEED)

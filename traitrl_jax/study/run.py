@@ -23,8 +23,9 @@ from traitrl_jax.reward.head import init_head
 from traitrl_jax.reward.scorer import Scorer
 from traitrl_jax.rl.loop import compile_programs
 from traitrl_jax.runtime.checkpoint import load_params, save_params
-from traitrl_jax.runtime.files import check_writable, folder_lock, read_json, write_json_atomic
+from traitrl_jax.runtime.files import absolute, check_writable, folder_lock, path_of, read_json, write_json_atomic
 from traitrl_jax.runtime.mesh import make_mesh, placed_shapes, use_mesh
+from traitrl_jax.runtime.processes import check_shared, from_first, held_by_first
 from traitrl_jax.runtime.tracking import Progress, Stages, Tracker
 from traitrl_jax.study import arms, grader, measure, start
 from traitrl_jax.study.check import check_config
@@ -90,11 +91,13 @@ class Study:
     def _working(self) -> Iterator[None]:
         """Hold the study's folder, once the config is known to be sound and the folder to be writable."""
         check_config(self.config)
-        check_writable(self.folder.root, NEEDED_MB)
-        with folder_lock(self.folder.root):
+        root = self.folder.root
+        from_first("is the folder writable", check_writable, root, NEEDED_MB)
+        check_shared(root)
+        with held_by_first(folder_lock(root)):
             write_json_atomic(self.folder / "config.json", asdict(self.config))
             if self.config.compilation_cache:
-                use_compilation_cache(self.folder.root)
+                use_compilation_cache(root)
             with self.on_mesh():
                 yield
 
@@ -110,7 +113,7 @@ class Study:
         config, folder = self.config, self.folder
         with folder.stage("tokenizer", *self._inputs[1:]) as place:
             if place and not config.pretrained:
-                start.make_tokenizer(config, place)
+                from_first("the tokenizer", start.make_tokenizer, config, place)
         self._load_tokenizer()
         with folder.stage("start", *self._inputs) as place:
             if place and not config.pretrained:
@@ -120,7 +123,7 @@ class Study:
         with folder.stage("start/gauge", *self._inputs, config.evals) as place:
             if place:
                 write_json_atomic(place / "gauge.json", start.gauge(config, self.engine, (self.start, None)))
-        start.check_start(config, read_json(folder / "start" / "gauge" / "gauge.json"))
+        start.check_start(config, from_first("the gauge", read_json, folder / "start" / "gauge" / "gauge.json"))
 
     @property
     def _inputs(self) -> tuple[Any, ...]:
@@ -149,7 +152,7 @@ class Study:
                 save_params(place / "model", head)
                 audited = grader.audit_head(config, self.engine, self.model, self.start, head, self.tokenizer)
                 write_json_atomic(place / "audit.json", audited)
-        grader.check_grader(config, read_json(folder / "grader" / "audit.json"))
+        grader.check_grader(config, from_first("the audit", read_json, folder / "grader" / "audit.json"))
         shapes = placed_shapes(lambda start: init_head(start, self.model.spec.width), self.start)
         self.scorer = Scorer(self.model, load_params(folder / "grader" / "model", shapes), self.tokenizer)
 
@@ -238,8 +241,11 @@ class Study:
         for stage in stages(self.config):
             if not self.folder.done(stage):
                 raise UserError(f"{self.folder / stage}: not done yet; run traitrl study with the same --config and --set")
+        return path_of(from_first("the report", self._write_report))
+
+    def _write_report(self) -> str:
         write_json_atomic(self.folder / "results.json", collect(self.config, self.folder))
-        return write_report(self.folder.root)
+        return str(write_report(self.folder.root))
 
     def _watch(self, name: str, show: tuple[str, ...]):
         """(tracker_of(folder, first step), progress_of(total)) for one training stage."""
@@ -260,7 +266,7 @@ def stages(config: StudyConfig) -> list[str]:
 
 def use_compilation_cache(folder: Path) -> None:
     """Keep compiled programs in the study's folder: a resumed study compiles nothing again."""
-    cache = os.environ.get("JAX_COMPILATION_CACHE_DIR") or str((folder / "compiled").absolute())
+    cache = os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(absolute(folder) / "compiled")
     jax.config.update("jax_compilation_cache_dir", cache)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)

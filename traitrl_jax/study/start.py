@@ -21,7 +21,7 @@ from traitrl_jax.models import lm, pretrained
 from traitrl_jax.models.families import family_of, param_shapes, read_spec
 from traitrl_jax.models.transformer import Decoder
 from traitrl_jax.runtime.checkpoint import load_params
-from traitrl_jax.runtime.mesh import create, placed_shapes, tree_shardings
+from traitrl_jax.runtime.mesh import create, feed_rows, placed_shapes, tree_shardings
 from traitrl_jax.study.training import train
 from traitrl_jax.text.pretrained import load_pretrained_tokenizer
 from traitrl_jax.text.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
@@ -58,10 +58,10 @@ def checkpoint_files(config: StudyConfig) -> list[tuple[str, int]]:
     return sorted((f.name, f.stat().st_size) for name in names for f in folder.glob(name)) if config.pretrained else []
 
 
-def make_tokenizer(config: StudyConfig, folder: Path) -> Tokenizer:
-    """Train SentencePiece on the text of the corpus."""
+def make_tokenizer(config: StudyConfig, folder: Path) -> None:
+    """Train SentencePiece on the text of the corpus, in `folder`."""
     lines = corpus.text_lines(config.tokenizer.conversations, config.pretrain, config.world, config.start_seed)
-    return train_tokenizer(lines, config.tokenizer.vocabulary, folder / "tokenizer.model")
+    train_tokenizer(lines, config.tokenizer.vocabulary, folder / "tokenizer.model")
 
 
 def pretrain(config: StudyConfig, model: Decoder, tokenizer: Tokenizer, folder: Path, tracker_of, progress_of) -> Any:
@@ -75,7 +75,7 @@ def pretrain(config: StudyConfig, model: Decoder, tokenizer: Tokenizer, folder: 
 
     def advance(state: lm.LMState, step: int):
         batch = corpus.batch_of(step, tokenizer, p, config.world, config.start_seed)
-        return *step_program(state, batch), sum(int((rows.segments >= 0).sum()) for rows in batch)
+        return *step_program(state, feed_rows(batch)), sum(int((rows.segments >= 0).sum()) for rows in batch)
 
     every = 10 * config.checkpoint_every
     return train("start model", p.steps, state, advance, folder, tracker_of, progress_of, 25, every).params

@@ -45,9 +45,10 @@ def train(
                     tracker.log(done, values)
                     progress.update(done, {name: values[name] for name in ("loss", "accuracy") if name in values}, tokens)
                     tokens = 0
-                if done % save_every == 0 or done == steps or stop.requested:
+                stopping = stop.agreed()
+                if done % save_every == 0 or done == steps or stopping:
                     checkpoints.save(done, state, {"step": done})
-                if stop.requested:
+                if stopping:
                     checkpoints.wait()
                     raise Stopped(f"stopped at step {done} of {steps} of the {what}; the same command continues")
     return state

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from traitrl_jax.config import UserError
-from traitrl_jax.runtime.files import read_json, write_text_atomic
+from traitrl_jax.runtime.files import path_of, read_json, write_text_atomic
 from traitrl_jax.study.report.page import render
 
 __all__ = ["render", "write_report"]
@@ -14,7 +14,7 @@ def write_report(folder: Path) -> Path:
 
     Raises UserError when results.json is missing or is no JSON object, or when the report can not be written.
     """
-    source, target = Path(folder) / "results.json", Path(folder) / "report.html"
+    source, target = path_of(folder) / "results.json", path_of(folder) / "report.html"
     results = read_json(source)
     if not isinstance(results, dict):
         raise UserError(f"{source}: holds a {type(results).__name__}, expected an object; delete it and run the study again")
