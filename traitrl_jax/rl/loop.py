@@ -103,8 +103,8 @@ def train(
             config.adapt, frozen, config, jax.random.fold_in(key, _INIT), tokenizer.begin, model.spec.embed_scale
         )
 
-    reference = create(begin, frozen)
-    state = create(lambda r, f: init_state(config, jax.tree.map(jnp.copy, r), f, model.spec.width), reference, frozen)
+    state = create(lambda f: init_state(config, begin(f), f, model.spec.width), frozen)
+    reference = frozen if config.adapt == "all" else create(begin, frozen)
     first = checkpoints.latest() or 0
     if first:
         state, _ = checkpoints.restore(first, state)
