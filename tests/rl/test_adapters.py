@@ -61,7 +61,11 @@ def test_adapters_of_the_value_model_do_more_than_its_head(tiny, rollouts, steps
     merged, _ = materialise("lora", last.value["adapters"], tiny.params)
     hidden = {
         name: reply_hidden(tiny.model, params, None, rollouts[0])
-        for name, params in (("value", merged), ("base", tiny.params), ("policy", materialise("lora", last.policy, tiny.params)[0]))
+        for name, params in (
+            ("value", merged),
+            ("base", tiny.params),
+            ("policy", materialise("lora", last.policy, tiny.params)[0]),
+        )
     }
     got = reply_values(tiny.model, last.value, tiny.params, rollouts[0], hidden["policy"])
     np.testing.assert_allclose(got, hidden["value"] @ last.value["head"] + last.value["bias"], atol=1e-5)
