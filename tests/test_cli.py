@@ -64,7 +64,7 @@ finally:
 
 COMMANDS = (
     "study", "train", "eval", "compare", "retest", "structure", "export weights", "export inspect", "report", "chat", "models",
-    "bench ppo", "bench data", "bench rubrics",
+    "bench ppo", "bench update", "bench grading", "bench data", "bench rubrics",
 )  # fmt: skip
 DATA_COMMANDS = ("preview world", "preview tasks", "preview problems", "preview scenarios", "check", "report", "synthesize")
 
@@ -101,6 +101,7 @@ def test_a_missing_word_shows_what_there_is(words, capsys):
         ("chat --subject strat", "start"),
         ("export weights --to x --subject trait-s1", "trait-s0"),
         ("study --set model.remat=ful", "full"),
+        ("study --set rl.reference_dtype=float16", "bfloat16"),
     ],
 )
 def test_unknown_names_get_the_nearest(argv, near, fails, monkeypatch):

@@ -123,10 +123,24 @@ def export_weights(config: StudyConfig, args: argparse.Namespace) -> None:
 
 
 def bench_ppo(config: StudyConfig, args: argparse.Namespace) -> None:
-    """Time the phases of a PPO step on this machine."""
-    from traitrl_jax.study.bench import bench_ppo as bench
+    """Time the phases of a PPO step against what this machine's arithmetic and memory allow."""
+    from traitrl_jax.study.bench.ppo import bench_ppo as bench
 
-    print(bench(config, args.preset, args.json))
+    print(bench(config, args.preset, args.model, args.bucket, args.mesh, args.json, args.steps))
+
+
+def bench_update(config: StudyConfig, args: argparse.Namespace) -> None:
+    """Compile and run one PPO update of a model of any size: seconds and peak memory."""
+    from traitrl_jax.study.bench.update import bench_update as bench
+
+    print(bench(config, args.model, args.bucket, args.mesh, args.json, args.steps))
+
+
+def bench_grading(config: StudyConfig, args: argparse.Namespace) -> None:
+    """Time grading all criteria in one call, the conversation read once, against a call for each of them."""
+    from traitrl_jax.study.bench.grading import bench_grading as bench
+
+    print(bench(config, args.model, args.tokens, args.criteria, args.rows, args.repeats, args.json))
 
 
 def bench_data(config: StudyConfig, args: argparse.Namespace) -> None:
@@ -295,7 +309,22 @@ def make_parser() -> Parser:
     )
     ppo = add_study(bench, "ppo", bench_ppo)
     ppo.add_argument("--preset", choices=("quick", "peer"), default="quick", help="shapes: of the config, or fixed ones")
-    ppo.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    ppo.add_argument("--steps", type=int, default=5, help="that are timed (default: %(default)s)")
+    grading = add_study(bench, "grading", bench_grading)
+    grading.add_argument("--tokens", type=int, default=1024, help="of a conversation and its reply (default: %(default)s)")
+    grading.add_argument("--criteria", type=int, default=8, help="of a rubric (default: %(default)s)")
+    grading.add_argument("--rows", type=int, default=4, help="conversations in a call (default: %(default)s)")
+    grading.add_argument("--repeats", type=int, default=5, help="that are timed (default: %(default)s)")
+    update = add_study(bench, "update", bench_update)
+    update.add_argument("--steps", type=int, default=1, help="that are timed (default: %(default)s)")
+    for timed in (ppo, grading, update):
+        timed.add_argument(
+            "--model", default="", metavar="NAME", help="of traitrl models, or tiny (default: the config's shape)"
+        )
+        timed.add_argument("--json", nargs="?", const="-", metavar="FILE", help="write JSON too; without FILE print it alone")
+    for timed in (ppo, update):
+        timed.add_argument("--bucket", default="", metavar="ROWSxPROMPT+REPLY", help="such as 4x96+32 (default: rl.buckets)")
+        timed.add_argument("--mesh", default="", metavar="AXES", help="such as data=1,fsdp=4,tensor=2 (default: the config's)")
     stream = add_study(bench, "data", bench_data)
     stream.add_argument("--traits", default="", metavar="NAME", help="source of conversations (default: the config's)")
     stream.add_argument("--standard", default="", metavar="A,B", help="sources of tasks (default: the config's)")

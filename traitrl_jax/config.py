@@ -156,6 +156,9 @@ class RLConfig:
     adapt: str = "all"  # what RL may change: all | lora | prefix
     lora_rank: int = 4
     prefix_vectors: int = 4
+    # How the start model is held while arms train: the KL's reference, and the base of adapters. bfloat16 takes half the memory
+    # and loses nothing where the checkpoint is bfloat16, as published ones are.
+    reference_dtype: str = "float32"
     steps: int = 80
     buckets: tuple[Bucket, ...] = (Bucket(114, 28, 12), Bucket(6, 112, 80))
     epochs: int = 2
@@ -166,7 +169,7 @@ class RLConfig:
     warmup: int = 5  # steps of linear learning-rate warm-up
     decay: bool = True  # linear decay to zero at the last step
     value_warmup: int = 5  # steps in which only the value model moves
-    shared_trunk: bool = False  # value = a head on the policy's (stopped) hidden states instead of its own network
+    shared_trunk: bool = False  # value = a head on the policy's (stopped) hidden states instead of a network of its own
     gamma: float = 1.0
     lam: float = 0.95
     clip: float = 0.2

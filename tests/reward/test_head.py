@@ -158,3 +158,27 @@ def test_a_fresh_head_says_half(grader):
     score, p_met = grader(init_head(grader.head["trunk"], 16))
     np.testing.assert_array_equal(p_met, 0.5)
     np.testing.assert_allclose(score[0], 0.5 * (3 - 2 + 1) / 4)
+
+
+def test_eight_criteria_on_a_long_conversation():
+    """1,024 tokens read once, or in eight calls of one criterion: the same P(met), also beyond a local layer's window."""
+    spec = ModelSpec(
+        width=32, layers=2, heads=4, kv_heads=2, head_dim=8, mlp=64, copying=False, activation="gelu", qk_norm=True,
+        window=256, pattern=2, rope_share=1.0,
+    )  # fmt: skip
+    model, rng, lines = Decoder(spec, VOCABULARY), np.random.default_rng(5), 8
+    head = init_head(jax.jit(partial(init_params, model))(jax.random.key(0)), 32)
+    head |= {"weight": jax.random.normal(jax.random.key(1), (32,)) / 4}
+    prompt, reply = (rng.integers(9, VOCABULARY, (2, n)).astype(np.int32) for n in (896, 128))
+    valid = np.arange(896) >= np.array([[0], [100]])
+    lengths = rng.integers(2, 25, (2, lines, 1))
+    criteria = Criteria(
+        rng.integers(9, VOCABULARY, (2, lines, 24)), np.arange(24) < lengths, np.ones((2, lines)), np.ones((2, lines), bool)
+    )
+    program = jax.jit(partial(grade, model, answer_id=None))
+    together = program(head, prompt, valid, reply, np.ones(reply.shape, bool), criteria)[1]
+    for k in range(lines):
+        one = Criteria(*(a[:, k : k + 1] for a in criteria))
+        alone = program(head, prompt, valid, reply, np.ones(reply.shape, bool), one)[1]
+        np.testing.assert_allclose(alone[:, 0], together[:, k], **EXACT)
+    assert together.std() > 0.05

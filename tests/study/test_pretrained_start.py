@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -116,6 +117,21 @@ def test_compute_type_and_remat_come_from_the_config(checkpoint, tmp_path):
     config = study_config(checkpoint)
     _, model = start.open_start(replace(config, model=replace(config.model, dtype="bfloat16", remat="full")), tmp_path)
     assert (model.spec.dtype, model.spec.remat, model.spec.width) == ("bfloat16", "full", 16)
+
+
+def test_arms_train_on_a_start_model_held_in_bfloat16(checkpoint, tmp_path, monkeypatch):
+    """Half of it stays in memory while arms train; every measurement has it as the checkpoint gives it."""
+    made = Study(study_config(checkpoint, out=str(tmp_path / "runs")))
+    made.config = replace(made.config, rl=replace(RL, reference_dtype="bfloat16"))
+    made._load_tokenizer()
+    made._load_start()
+    made.scorer, before, given = None, made.start, []
+    monkeypatch.setattr(arms, "check_rows", lambda *_: None)
+    monkeypatch.setattr(arms, "Curve", lambda *_: None)
+    monkeypatch.setattr(arms, "train_arm", lambda *args: given.append(args[5]) or {"done": jnp.zeros(1)})
+    made.train_arms()
+    assert [{leaf.dtype for leaf in jax.tree.leaves(frozen)} for frozen in given] == [{jnp.dtype("bfloat16")}] * 2
+    assert jax.tree.all(jax.tree.map(lambda a, b: a.dtype == b.dtype and (a == b).all(), before, made.start))
 
 
 def test_a_study_depends_on_the_checkpoint_s_files(checkpoint, tmp_path):

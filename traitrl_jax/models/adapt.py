@@ -1,8 +1,9 @@
 """What training may change: all parameters, low-rank adapters, or a soft prefix of vectors before every prompt.
 
 A policy is (trainable, frozen): `materialise` gives the decoder's parameters and the prefix, and everything downstream takes
-those two. Findings on the embedded world: a narrow channel generalises traits further than all weights do, so this is a
-first-class choice of every study (`rl.adapt`).
+those two. The frozen start model is held once: it is the base of adapters and the reference of the KL. Findings on the embedded
+world: a narrow channel generalises traits further than all weights do, so this is a first-class choice of every study
+(`rl.adapt`).
 """
 
 import math
@@ -20,20 +21,37 @@ KINDS = ("all", "lora", "prefix")
 
 
 def init_trainable(kind: str, frozen: Any, config: RLConfig, key: jax.Array, begin: int = BOS, scaled: bool = True) -> Any:
-    """Fresh trainable parameters. The policy they give is the reference of the KL: `all` and `lora` equal `frozen` exactly, a
-    soft prefix begins as copies of the embedded token `begin`, told apart by a little noise; `scaled` as ModelSpec.embed_scale.
+    """Fresh trainable parameters, in float32. The policy they give is the reference of the KL: `all` and `lora` equal `frozen`
+    exactly, a soft prefix begins as copies of the embedded token `begin`, told apart by a little noise; `scaled` as
+    ModelSpec.embed_scale.
 
     Raises UserError for an unknown kind.
     """
     if kind == "all":
-        return jax.tree.map(jnp.copy, frozen)
+        return masters(frozen)
     if kind == "lora":
         return _init_lora(frozen, config.lora_rank, key)
     if kind == "prefix":
         width = frozen["embedding"].shape[1]
-        first = frozen["embedding"][begin] * (width**0.5 if scaled else 1.0)
+        first = frozen["embedding"][begin].astype(jnp.float32) * (width**0.5 if scaled else 1.0)
         return {"prefix": first + 0.02 * jax.random.normal(key, (config.prefix_vectors, width))}
     raise unknown("rl.adapt", kind, KINDS)
+
+
+def masters(params: Any) -> Any:
+    """A copy to train: float32, whatever type it is held in."""
+    return jax.tree.map(lambda leaf: jnp.array(leaf, jnp.float32, copy=True), params)
+
+
+def hold(params: Any, dtype: str) -> Any:
+    """Parameters that nothing trains, in `dtype`; the same arrays if that is what they are."""
+    return jax.tree.map(lambda leaf: leaf.astype(dtype), params)
+
+
+def reference_policy(kind: str, reference: Any, frozen: Any) -> tuple[Any, jax.Array | None]:
+    """(decoder parameters, soft prefix or None) of the reference, given its trainable parameters as they began. Low-rank
+    adapters begin at nothing, so theirs is the base itself: it costs no second copy."""
+    return (frozen, None) if kind == "lora" else materialise(kind, reference, frozen)
 
 
 def _split(name: str, shape: tuple[int, ...]) -> tuple[int, int]:

@@ -13,7 +13,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from traitrl_jax.config import RLConfig
-from traitrl_jax.models.adapt import materialise
+from traitrl_jax.models.adapt import materialise, reference_policy
 from traitrl_jax.models.transformer import Decoder
 from traitrl_jax.rl import losses
 from traitrl_jax.rl.advantages import gae, token_rewards, whiten
@@ -61,7 +61,7 @@ def learning_rate(config: RLConfig, peak: float, step: Int[Array, ""], start: in
 
 def init_state(config: RLConfig, trainable: Any, frozen: Any, width: int) -> TrainState:
     """The state before the first step; the value model starts from the frozen start model. [9]"""
-    value = init_value(frozen, width, config.shared_trunk)
+    value = init_value(config, trainable, frozen, width)
     return TrainState(
         policy=trainable,
         value=value,
@@ -77,12 +77,12 @@ def prepare(
 ) -> tuple[Batch, ...]:
     """Old, reference and value readings, token rewards, advantages whitened over all buckets together. [2, 3, 5, 8]"""
     policy = materialise(config.adapt, state.policy, frozen)
-    start = materialise(config.adapt, reference, frozen)
+    start = reference_policy(config.adapt, reference, frozen)
 
     def read(rollout: Rollout) -> tuple[jax.Array, jax.Array, jax.Array]:
         logp_old, _, hidden = reply_logprobs(model, *policy, rollout, config.temperature)
         logp_ref, _, _ = reply_logprobs(model, *start, rollout, config.temperature)
-        return logp_old, logp_ref, jnp.where(rollout.mask, reply_values(model, state.value, rollout, hidden), 0.0)
+        return logp_old, logp_ref, jnp.where(rollout.mask, reply_values(model, state.value, frozen, rollout, hidden), 0.0)
 
     parts = []
     for rollout in rollouts:
@@ -107,7 +107,7 @@ def _loss(model: Decoder, config: RLConfig, trained: Any, frozen: Any, batches: 
     for b in batches:
         mask = b.rollout.mask
         logp, entropy, hidden = reply_logprobs(model, *policy, b.rollout, config.temperature)
-        values = reply_values(model, value_params, b.rollout, hidden)
+        values = reply_values(model, value_params, frozen, b.rollout, hidden)
         sums["policy_loss"] += losses.policy_loss(logp, b.logp_old, b.advantage, mask, config.clip)[0]
         sums["value_loss"] += losses.value_loss(values, b.value_old, b.returns, mask, config.value_clip)[0]
         sums["kl_loss"] += losses.kl_loss(logp, b.logp_ref, mask)[0]

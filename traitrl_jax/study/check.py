@@ -3,7 +3,7 @@
 import re
 from operator import attrgetter
 
-from traitrl_jax.config import StudyConfig, UserError, unknown
+from traitrl_jax.config import RLConfig, StudyConfig, UserError, unknown
 from traitrl_jax.data.world.formats import FAMILIES
 from traitrl_jax.data.world.lexicon import TRAITS, personas
 from traitrl_jax.data.world.pools import DOMAINS
@@ -42,6 +42,7 @@ def check_config(config: StudyConfig) -> None:
         raise UserError("attack.traits or attack.doses is empty; give at least one of each")
     named = [
         ("rl.adapt", config.rl.adapt, KINDS),
+        ("rl.reference_dtype", config.rl.reference_dtype, ("float32", "bfloat16")),
         ("model.activation", config.model.activation, ("relu2", "silu", "gelu")),
         ("model.scaling.kind", config.model.scaling.kind, ("none", "linear", "llama3")),
         ("model.dtype", config.model.dtype, ("float32", "bfloat16")),
@@ -56,13 +57,16 @@ def check_config(config: StudyConfig) -> None:
             raise unknown(f"{field}:", name, known)
     if not any(each.counted for each in evals(config.world.families)):
         raise UserError(f"world.families={config.world.families}: none of them is counted; name at least one other")
-    for bucket in config.rl.buckets:
-        if bucket.rows % config.rl.minibatches:
-            raise UserError(f"rl.minibatches={config.rl.minibatches} does not divide the {bucket.rows} rows of a bucket")
-        if bucket.rows // config.rl.minibatches % config.rl.accumulate:
-            raise UserError(
-                f"rl.accumulate={config.rl.accumulate} does not divide the {bucket.rows // config.rl.minibatches} rows of a "
-                "bucket's minibatch"
-            )
+    check_parts(config.rl)
     for arm in config.arms:
         arms.make_stream(config, arm, config.seeds[0])  # reads and checks its files and names
+
+
+def check_parts(rl: RLConfig) -> None:
+    """Raises UserError where minibatches, or the parts of one, do not divide the rows of a bucket."""
+    for bucket in rl.buckets:
+        if bucket.rows % rl.minibatches:
+            raise UserError(f"rl.minibatches={rl.minibatches} does not divide the {bucket.rows} rows of a bucket")
+        part = bucket.rows // rl.minibatches
+        if part % rl.accumulate:
+            raise UserError(f"rl.accumulate={rl.accumulate} does not divide the {part} rows of a bucket's minibatch")

@@ -17,7 +17,7 @@ import jax
 from traitrl_jax.config import ArmConfig, StudyConfig, UserError, unknown
 from traitrl_jax.evals.engine import Engine
 from traitrl_jax.evals.records import write_records
-from traitrl_jax.models.adapt import init_trainable, materialise
+from traitrl_jax.models.adapt import hold, init_trainable, materialise
 from traitrl_jax.models.pretrained import export
 from traitrl_jax.reward.head import init_head
 from traitrl_jax.reward.scorer import Scorer
@@ -162,6 +162,7 @@ class Study:
         arms.check_rows(config, self.tokenizer, self.scorer)
         programs = compile_programs(self.model, config.rl, self.tokenizer.stops)
         curve = arms.Curve(config, self.engine, self.scorer, self.tokenizer)
+        self.start = hold(self.start, config.rl.reference_dtype)
         for arm, seed in self.runs:
             name = f"{arm.name}-s{seed}"
             with folder.stage(
@@ -173,6 +174,8 @@ class Study:
                         config, arm, seed, self.model, programs, self.start, self.tokenizer, self.scorer, curve, place, *watch
                     )
                     save_params(place / "model", trained)
+        if config.rl.reference_dtype != "float32":
+            self._load_start()
 
     def policy(self, name: str):
         """(decoder parameters, soft prefix) of a subject: "start" or an arm and seed."""
