@@ -104,6 +104,7 @@ def test_offline_without_key_keeps_its_id(tmp_path):
     for resume in (None, 2):
         with Tracker(tmp_path, TrackConfig(), "arm", {"lr": 1e-3, "arms": ("a", "b")}, resume_step=resume) as tracker:
             assert tracker._run.offline
+            tracker.table("suite", ("eval", "score"), [("own_error", 0.5), ("tasks", float("nan"))])
             for step in (1, 2, 3):
                 tracker.log(step, {"reward": float("nan") if step == 2 else 0.5})
             ids.add(tracker._run.id)
@@ -142,6 +143,7 @@ def test_failing_wandb_costs_nothing(tmp_path, monkeypatch, capsys, broken):
     with Tracker(tmp_path, TrackConfig(), "arm") as tracker:
         tracker.log(1, {"reward": 0.5})
         tracker.log(2, {"reward": 0.6})
+        tracker.table("suite", ("eval",), [("tasks",)])
     assert [row["step"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2]
     assert capsys.readouterr().err.count("\n") == {"import": 1, "log": 1, "finish": 0}[broken]
 

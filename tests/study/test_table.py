@@ -1,11 +1,13 @@
 """The table of `traitrl eval`."""
 
+import pytest
+
 from traitrl_jax.config import ArmConfig, StudyConfig
 from traitrl_jax.evals.records import write_records
 from traitrl_jax.evals.suite import evals
 from traitrl_jax.runtime.tracking import Stages
 from traitrl_jax.study.folder import Folder
-from traitrl_jax.study.table import suite_table
+from traitrl_jax.study.table import bar, suite_rows, suite_table
 
 
 def _record(name: str, score: float) -> dict:
@@ -23,11 +25,27 @@ def test_groups_are_means_over_their_evals(tmp_path):
         records += [_record(mine[0], first), _record(mine[0], first)]
         write_records(folder / "evals" / subject / "records.jsonl", records)
     lines = suite_table(folder, ["start", "a-seed-of-many"]).splitlines()
-    cells = {line[: line.index("  ")].strip(): line.split()[-2:] for line in lines[1:]}
+    cells = {line[:28].strip(): [float(cell) for cell in line.split() if cell[0] in "01"][-2:] for line in lines[1:]}
     assert lines[0].split() == ["start", "a-seed-of-many"]
     assert len({len(line) for line in lines}) == 1
-    assert cells["held-out scenarios"] == ["0.250", "0.250"]
-    assert cells["standard tasks"] == ["0.125", "0.125"]
+    assert cells["held-out scenarios"] == [0.25, 0.25]
+    assert cells["standard tasks"] == [0.125, 0.125]
+    assert cells[mine[0]] == [0.167, 0.833]
     others = 0.5 * (len(mine) - 1)
-    expected = [f"{(others + score) / len(mine):.3f}" for score in (0.5 / 3, 2.5 / 3)]
+    expected = [round((others + score) / len(mine), 3) for score in (0.5 / 3, 2.5 / 3)]
     assert cells[f"{group} ({len(mine)} evals)"] == expected
+
+
+def test_rows_leave_out_what_has_no_score():
+    name = evals()[0].name
+    records = [_record(name, 1.0), _record(name, 0.0) | {"refused": True}, _record(name, None), _record("tasks", 0.5)]
+    first, last = suite_rows(records)
+    assert first == (evals()[0].group, name, 3, 0.5, 1 / 3)
+    assert last == ("standard tasks", "tasks", 1, 0.5, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("score", "drawn"), [(0.0, ""), (1.0, "█" * 8), (0.5, "█" * 4), (0.3, "██▍"), (float("nan"), ""), (1.7, "█" * 8)]
+)
+def test_a_bar_is_as_long_as_its_score(score, drawn):
+    assert bar(score) == drawn

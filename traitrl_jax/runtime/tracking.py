@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import urlparse
@@ -74,6 +74,18 @@ class Tracker:
             except Exception as error:  # a mirror: its failure must not cost the run
                 _say(f"W&B stopped at step {step} ({first_line(error)}); metrics go on in {self._file.name}")
                 self._run = None
+
+    def table(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """A table in W&B; the caller keeps its rows in a file of its own."""
+        if self._run is None:
+            return
+        try:
+            import wandb
+
+            self._run.log({name: wandb.Table(columns=list(columns), data=[[plain(cell) for cell in row] for row in rows])})
+        except Exception as error:  # a mirror, as above
+            _say(f"W&B has no table {name} ({first_line(error)})")
+            self._run = None
 
     def close(self) -> None:
         """Close the file and finish the W&B run; twice is once."""

@@ -32,6 +32,7 @@ from traitrl_jax.study.check import check_config
 from traitrl_jax.study.folder import Folder
 from traitrl_jax.study.report import write_report
 from traitrl_jax.study.results import collect
+from traitrl_jax.study.table import SuiteRow, suite_rows
 
 NEEDED_MB = 500
 
@@ -208,8 +209,13 @@ class Study:
         """The suite on one subject."""
         with self.folder.stage(f"evals/{name}", *self._subject_inputs()) as place:
             if place:
-                write_records(place / "records.jsonl", measure.run_suite(self.config, self.engine, self.policy(name)))
+                records = measure.run_suite(self.config, self.engine, self.policy(name))
+                write_records(place / "records.jsonl", records)
                 write_json_atomic(place / "protocol.json", measure.protocol_record(self.config))
+                rows, (tracker_of, _) = suite_rows(records), self._watch(name, ())
+                with tracker_of(place, None) as tracker:
+                    tracker.log(0, {f"score/{row.eval}": row.score for row in rows})
+                    tracker.table("suite", SuiteRow._fields, rows)
 
     def run_attacks(self, name: str, tuner) -> None:
         """Persona prompts and harmful fine-tuning on one subject."""

@@ -1,34 +1,72 @@
-"""The suite's results as a plain table: groups of evals down, subjects across."""
+"""The suite's results as rows, for W&B, and as a plain table with bars: evals by group down, subjects across."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from traitrl_jax.evals.records import read_records
-from traitrl_jax.evals.runner import IN_DISTRIBUTION, TASKS, mean
+from traitrl_jax.evals.runner import IN_DISTRIBUTION, TASKS, Record, mean
 from traitrl_jax.evals.suite import evals
 from traitrl_jax.study.folder import Folder
 
+_BEFORE, _BEHIND = "held-out scenarios", "standard tasks"
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+_BAR = 8  # characters of a score of 1
+
+
+class SuiteRow(NamedTuple):
+    """One eval on one subject."""
+
+    group: str
+    eval: str
+    items: int
+    score: float  # mean over items; those without a score (the grader failed) are left out
+    refused: float  # share of items
+
+
+def suite_rows(records: Sequence[Record]) -> list[SuiteRow]:
+    """What is in a subject's records: held-out scenarios, evals in the registry's order, standard tasks."""
+    order = [(_BEFORE, IN_DISTRIBUTION), *((each.group, each.name) for each in evals()), (_BEHIND, TASKS)]
+    found: dict[str, list[Record]] = {}
+    for record in records:
+        found.setdefault(record["eval"], []).append(record)
+    return [
+        SuiteRow(group, name, len(found[name]), mean(found[name]), mean(found[name], "refused"))
+        for group, name in order
+        if name in found
+    ]
+
 
 def suite_table(folder: Folder, subjects: Sequence[str]) -> str:
-    """Mean scores of the subjects whose suite is done: held-out scenarios, every group of evals, standard tasks.
+    """Mean scores of the subjects whose suite is done: held-out scenarios, evals under their group, standard tasks.
 
-    A group's score is the mean over its evals. Scores of a group are comparable across subjects, not across groups.
+    A group's score is the mean over its evals. Scores of an eval are comparable across subjects, not across evals.
     """
-    records = {name: read_records(folder / "evals" / name / "records.jsonl") for name in subjects}
-    rows = [("", list(subjects)), _row("held-out scenarios", records, [IN_DISTRIBUTION])]
-    there = {record["eval"] for found in records.values() for record in found}
-    measured = [each for each in evals() if each.name in there]
-    for group in dict.fromkeys(each.group for each in measured):
-        names = [each.name for each in measured if each.group == group]
-        rows.append(_row(f"{group} ({len(names)} evals)", records, names))
-    rows.append(_row("standard tasks", records, [TASKS]))
+    scores = {
+        subject: {
+            (row.group, row.eval): row.score for row in suite_rows(read_records(folder / "evals" / subject / "records.jsonl"))
+        }
+        for subject in subjects
+    }
+    keys = list(dict.fromkeys(key for mine in scores.values() for key in mine))
+    rows = []
+    for group in dict.fromkeys(group for group, _ in keys):
+        inside = [key for key in keys if key[0] == group]
+        several = inside[0][1] not in (IN_DISTRIBUTION, TASKS)
+        count = f" ({len(inside)} eval{'s' if len(inside) > 1 else ''})" if several else ""
+        rows.append((group + count, _means(scores, inside)))
+        rows += [(f"  {key[1]}", _means(scores, [key])) for key in inside if several]
     wide = max(len(label) for label, _ in rows)
-    lines = (
-        [label.ljust(wide), *(cell.rjust(max(7, len(name))) for cell, name in zip(cells, subjects, strict=True))]
-        for label, cells in rows
-    )
-    return "\n".join("  ".join(line) for line in lines)
+    width = max(5 + 1 + _BAR, *(len(subject) for subject in subjects))
+    lines = [("", subjects), *((label, [f"{score:5.3f} {bar(score):{_BAR}}" for score in cells]) for label, cells in rows)]
+    return "\n".join("  ".join([label.ljust(wide), *(cell.ljust(width) for cell in cells)]) for label, cells in lines)
 
 
-def _row(label: str, records: dict, names: Sequence[str]) -> tuple[str, list[str]]:
-    scores = ([mean(found, eval=name) for name in names] for found in records.values())
-    return label, [f"{sum(each) / len(each):.3f}" for each in scores]
+def _means(scores: Mapping[str, Mapping[tuple[str, str], float]], keys: Iterable[tuple[str, str]]) -> list[float]:
+    keys = list(keys)
+    return [sum(mine.get(key, float("nan")) for key in keys) / len(keys) for mine in scores.values()]
+
+
+def bar(score: float) -> str:
+    """A bar of block characters, as long as the score in [0, 1]; none for NaN."""
+    eighths = round(8 * _BAR * min(1.0, max(0.0, score))) if score == score else 0
+    return ("█" * (eighths // 8) + _EIGHTHS[eighths % 8]).rstrip()
