@@ -185,10 +185,10 @@ ensure() {
     esac
 }
 
-# The tracked files as they are here, so that what runs is what you see.
+# The checkout as it is here, with changes and new files but without what git ignores: what runs is what you see.
 setup() {
     local bundle=$scratch/traitrl_jax.tar.gz copy there
-    git ls-files -z | tar --null --files-from=- --create --gzip --file="$bundle" --ignore-failed-read
+    git ls-files -z --cached --others --exclude-standard | tar --null --files-from=- --create --gzip --file="$bundle" --ignore-failed-read
     vm scp "$bundle" "$name:traitrl_jax.tar.gz" --worker=all
     there="mkdir -p $HOME_THERE && tar --extract --gzip --file=traitrl_jax.tar.gz --directory=$HOME_THERE && cd $HOME_THERE"
     there+=' && export PATH=$HOME/.local/bin:$PATH && { command -v uv >/dev/null || python3 -m pip install --user --quiet uv; }'
@@ -270,7 +270,8 @@ follow() {
         watch && return
         code=$?
         case $code in
-        75) # preempted
+        75) # preempted; a place in line outlives the VM
+            ((!queued)) || [[ $(state) != ABSENT ]] || remove
             ensure
             setup
             ;;

@@ -257,7 +257,7 @@ class StudyConfig:
     arms: tuple[ArmConfig, ...]
     seeds: tuple[int, ...] = (0,)
     start_seed: int = 0  # of tokenizer, start model and grader
-    out: str = "runs"
+    out: str = "runs"  # a folder that all processes share, or gs://BUCKET/FOLDER
     checkpoint_every: int = 50  # steps, in every training stage
     compilation_cache: bool = True
     # Folder of a downloaded checkpoint to start from (config.json, safetensors, tokenizer); of `model`, only dtype and remat

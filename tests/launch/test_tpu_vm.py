@@ -133,6 +133,14 @@ def test_queued_resources(cloud):
     assert (cloud.place / "calls").read_text().splitlines()[-1].startswith("compute tpus queued-resources delete t --force")
 
 
+def test_a_queued_vm_that_is_gone_gives_up_its_place_in_line_first(cloud):
+    made = cloud("go", *VM, "--queued", "--spot", *STUDY, logs=("gone", DONE))
+    assert made.returncode == 0, made.stderr
+    assert "the VM is ABSENT" in made.stderr
+    calls = [call for call in cloud.calls() if call.startswith("queued")]
+    assert calls == [f"queued-resources {verb}" for verb in ("create", "describe", "delete", "create", "describe", "delete")]
+
+
 def test_weights_are_copied_to_every_worker(cloud):
     assert cloud("setup", *VM, "--copy", "gs://b/gemma:checkpoints/gemma").returncode == 0
     assert "gcloud\\ storage\\ rsync\\ --recursive\\ gs://b/gemma\\ checkpoints/gemma" in (cloud.place / "calls").read_text()

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 SMALLER = (
     "tokenizer.conversations=100", "pretrain.steps=8", "pretrain.task_steps=2", "pretrain.brief_steps=2",
     "pretrain.careful_steps=1", "pretrain.matrix_lr=0", "grader.matrix_lr=0", "grader.examples=16", "grader.audit=16",
-    "grader.steps=4", "rl.eval_items=4", "evals.gauge=2", "evals.per_family=2", "evals.batch=16", "evals.bootstrap=20",
+    "grader.steps=4", "rl.eval_items=4", "evals.gauge=2", "evals.per_family=2", "evals.batch=180", "evals.bootstrap=20",
     "attack.doses=1", "attack.per_family=2",
 )  # fmt: skip
 TIMES = {"data", "rollout", "grading", "update"}  # seconds of a step's phases
