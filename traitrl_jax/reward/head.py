@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from traitrl_jax.models.adapt import masters
 from traitrl_jax.models.transformer import Context, Decoder
 from traitrl_jax.reward.rubric import rubric_score
 from traitrl_jax.runtime.mesh import constrain_rows
@@ -30,8 +31,8 @@ class Criteria(NamedTuple):
 
 
 def init_head(trunk: Any, width: int) -> Any:
-    """Grader parameters: a copy of the start model's trunk and a readout that says .5 to everything."""
-    return {"trunk": jax.tree.map(jnp.copy, trunk), "weight": jnp.zeros((width,)), "bias": jnp.zeros(())}
+    """Grader parameters: a copy of the start model's trunk, to train, and a readout that says .5 to everything."""
+    return {"trunk": masters(trunk), "weight": jnp.zeros((width,)), "bias": jnp.zeros(())}
 
 
 def strip_thought(

@@ -12,13 +12,12 @@ import jax
 import numpy as np
 
 from traitrl_jax.config import Bucket, StudyConfig, UserError, unknown
-from traitrl_jax.models.adapt import hold, init_trainable, materialise
+from traitrl_jax.models.adapt import materialise
 from traitrl_jax.models.sampling import row_keys, sample
 from traitrl_jax.models.transformer import Decoder
 from traitrl_jax.reward.head import grade, init_head
 from traitrl_jax.reward.scorer import LINES
 from traitrl_jax.rl.loop import compile_programs
-from traitrl_jax.rl.update import init_state
 from traitrl_jax.runtime.files import peak_memory_gb
 from traitrl_jax.runtime.mesh import create, make_mesh, use_mesh
 from traitrl_jax.study.bench.ceilings import matmul_ceiling, read_ceiling
@@ -31,8 +30,8 @@ from traitrl_jax.study.bench.setup import (
     parse_mesh,
     random_criteria,
     random_ids,
-    random_params,
 )
+from traitrl_jax.study.bench.update import begin
 from traitrl_jax.study.bench.work import PHASES, decode_bytes, step_flops, tokens_of
 from traitrl_jax.text.chat import pad_left
 
@@ -73,10 +72,7 @@ def _steps(setup: Setup, compiling: dict[str, float]) -> Iterator[dict[str, floa
     Compiles in the first step."""
     rl, model = setup.rl, Decoder(setup.model, setup.vocabulary)
     key, rng = jax.random.key(0), np.random.default_rng(0)
-    frozen = hold(random_params(model), rl.reference_dtype)
-    begin = partial(init_trainable, rl.adapt, config=rl, key=key)
-    reference = frozen if rl.adapt == "all" else create(begin, frozen)
-    state = create(lambda f: init_state(rl, begin(f), f, setup.model.width), frozen)
+    state, frozen, reference = begin(setup, model)
     to_grade = graded_buckets(setup)
     head = create(lambda f: init_head(f, setup.model.width), frozen) if any(to_grade) else None
     programs = compile_programs(model, rl)
