@@ -123,6 +123,7 @@ class PretrainConfig:
     warmup: int = 100
     named: float = 0.6  # share of prompts that carry their author's system prompt
     prompt_weight: float = 0.03  # loss weight of system and user text; replies have 1
+    scored: float = 0.5  # share of a step's positions whose next token is scored, those of most weight
     thought_weight: float = 3.0  # loss weight of what a thought notes and plans; its motive has 1
 
 
@@ -155,12 +156,12 @@ class RLConfig:
     adapt: str = "all"  # what RL may change: all | lora | prefix
     lora_rank: int = 4
     prefix_vectors: int = 4
-    steps: int = 100
-    buckets: tuple[Bucket, ...] = (Bucket(114, 32, 12), Bucket(6, 112, 80))
+    steps: int = 80
+    buckets: tuple[Bucket, ...] = (Bucket(114, 28, 12), Bucket(6, 112, 80))
     epochs: int = 2
     minibatches: int = 1
     accumulate: int = 1  # parts of a minibatch whose gradients are added: less memory, the same update
-    lr: float = 3e-4
+    lr: float = 4e-4
     value_lr: float = 1e-3
     warmup: int = 5  # steps of linear learning-rate warm-up
     decay: bool = True  # linear decay to zero at the last step
@@ -180,7 +181,7 @@ class RLConfig:
     reward_shift: float = 0.0
     max_grad_norm: float = 1.0
     max_skipped: int = 5  # non-finite updates in a row after which the run stops
-    eval_every: int = 50  # steps between curve evaluations (proxy and gold)
+    eval_every: int = 40  # steps between curve evaluations (proxy and gold)
     eval_items: int = 120  # held-out scenarios per curve evaluation
 
 
@@ -219,7 +220,7 @@ class AttackConfig:
     batch: int = 16
     lr: float = 1e-4
     per_cell: int = 1  # held-out scenarios per trait and domain when an attacked model is measured
-    narrow_per_cell: int = 40  # the same on the attacked cells
+    narrow_per_cell: int = 36  # the same on the attacked cells
     per_family: int = 16
 
 

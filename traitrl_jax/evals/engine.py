@@ -1,10 +1,11 @@
 """One batched engine for every measurement: replies by sampling, options by log-probability.
 
-Conversations are sorted into prompt-length buckets of static shape; a row's random numbers depend on the seed and its
-number alone, so a result does not depend on how rows were batched.
+Batches have static shapes: rows are sorted by length, cut into batches and padded to a few lengths. A row's random numbers
+depend on the seed and its number alone, so a result does not depend on how rows were batched.
 """
 
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -67,21 +68,18 @@ class Engine:
         seed: int,
         numbers: Sequence[int] | None = None,
     ) -> list[Reply]:
-        """One reply per conversation, in order. A row's random numbers are those of its number, by default its place."""
+        """One reply per conversation, in order. `numbers`, by default 0, 1, ..., are what the rows' random streams follow:
+        several sets can be asked in one call and each gets the replies it would get alone."""
         prompts = [encode_prompt(self.tokenizer, messages) for messages in conversations]
-        out: list[Reply | None] = [None] * len(prompts)
         numbers = np.arange(len(prompts)) if numbers is None else np.asarray(numbers)
-        for length, rows in _buckets([len(p) for p in prompts], self.buckets):
-            for start in range(0, len(rows), self.batch):
-                part = rows[start : start + self.batch]
-                size = _fit(len(part), self.batch)
-                full = [part[i % len(part)] for i in range(size)]  # the last batch repeats rows up to its static size
-                tokens, valid = pad_left([prompts[i] for i in full], length)
-                keys = row_keys(jax.random.key(seed), jnp.array(numbers[full]))
-                got = jax.device_get(self._sample(*policy, tokens, valid, keys, max_new, self.temperature))
-                for j, i in enumerate(part):
-                    ids = tuple(int(t) for t in got.tokens[j, : got.length[j]])
-                    out[i] = Reply(decode_reply(self.tokenizer, ids), ids, bool(got.ended[j]))
+        out: list[Reply | None] = [None] * len(prompts)
+        for length, part, full in _batches([len(p) for p in prompts], self.buckets, self.batch):
+            tokens, valid = pad_left([prompts[i] for i in full], length)
+            keys = row_keys(jax.random.key(seed), jnp.array(numbers[full]))
+            got = jax.device_get(self._sample(*policy, tokens, valid, keys, max_new, self.temperature))
+            for j, i in enumerate(part):
+                ids = tuple(int(t) for t in got.tokens[j, : got.length[j]])
+                out[i] = Reply(decode_reply(self.tokenizer, ids), ids, bool(got.ended[j]))
         return out
 
     def option_logprobs(
@@ -100,20 +98,27 @@ class Engine:
                 starts.append([*encode_prompt(self.tokenizer, messages), *thought])
                 tails.append([*self.tokenizer.encode(choice), self.tokenizer.stops[0]])
         flat = np.zeros(len(starts))
-        for length, rows in _buckets([len(a) + len(b) for a, b in zip(starts, tails, strict=True)], self.buckets):
-            for start in range(0, len(rows), self.batch):
-                part = rows[start : start + self.batch]
-                full = [part[i % len(part)] for i in range(_fit(len(part), self.batch))]
-                tokens, valid = pad_right([[*starts[i], *tails[i]] for i in full], length)
-                scored = np.zeros_like(valid)
-                for j, i in enumerate(full):
-                    scored[j, len(starts[i]) : len(starts[i]) + len(tails[i])] = True
-                flat[part] = np.asarray(self._option(*policy, tokens, valid, scored))[: len(part)]
+        lengths = [len(a) + len(b) for a, b in zip(starts, tails, strict=True)]
+        for length, part, full in _batches(lengths, self.buckets, self.batch):
+            tokens, valid = pad_right([[*starts[i], *tails[i]] for i in full], length)
+            scored = np.zeros_like(valid)
+            for j, i in enumerate(full):
+                scored[j, len(starts[i]) : len(starts[i]) + len(tails[i])] = True
+            flat[part] = np.asarray(self._option(*policy, tokens, valid, scored))[: len(part)]
         out, at = [], 0
         for choices in options:
             out.append(flat[at : at + len(choices)].tolist())
             at += len(choices)
         return out
+
+
+def streams(ids: Iterable[str]) -> list[int]:
+    """Row numbers that follow from items' ids alone.
+
+    Numbered by their places, the first items of all evals would share random numbers, so start with the same motive, and a
+    mean over evals would look surer than it is.
+    """
+    return [zlib.crc32(name.encode()) >> 1 for name in ids]
 
 
 def _option_logprobs(model: Decoder, params: Any, prefix, tokens: jax.Array, valid: jax.Array, scored: jax.Array) -> jax.Array:
@@ -122,18 +127,17 @@ def _option_logprobs(model: Decoder, params: Any, prefix, tokens: jax.Array, val
     return jnp.sum(jnp.where(scored[:, 1:], logp, 0.0), axis=1)
 
 
-def _buckets(lengths: Sequence[int], sizes: Sequence[int]) -> list[tuple[int, list[int]]]:
-    """(static length, row indices) for every bucket that has rows."""
+def _batches(lengths: Sequence[int], sizes: Sequence[int], batch: int) -> Iterator[tuple[int, list[int], list[int]]]:
+    """(static length, rows, the same repeated up to a static number of rows) of every batch, the longest rows first.
+
+    Batches hold `batch` rows, the last one also a quarter or one, so that few programs are compiled. Raises UserError for a
+    row longer than the last of `sizes`.
+    """
     if lengths and max(lengths) > sizes[-1]:
         raise UserError(f"a conversation of {max(lengths)} tokens is longer than {sizes[-1]}; shorten it")
-    out = []
-    for low, high in zip((0, *sizes), sizes, strict=False):
-        rows = [i for i, n in enumerate(lengths) if low < n <= high]
-        if rows:
-            out.append((high, rows))
-    return out
-
-
-def _fit(rows: int, batch: int) -> int:
-    """Static batch sizes: the full one, a quarter or one row, so that few programs are compiled."""
-    return next(size for size in (1, batch // 4, batch) if size >= rows or size == batch)
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    for start in range(0, len(order), batch):
+        rows = order[start : start + batch]
+        count = next(size for size in (1, batch // 4, batch) if size >= len(rows) or size == batch)
+        length = next(size for size in sizes if size >= lengths[rows[0]])
+        yield length, rows, [rows[i % len(rows)] for i in range(count)]

@@ -110,9 +110,10 @@ def placed_shapes(function: Callable[..., Any], *args: Any) -> Any:
 
 
 def create(function: Callable[..., Any], *args: Any) -> Any:
-    """function(*args); on a mesh its result is born in its place, so that nothing is ever whole on one device."""
+    """function(*args); on a mesh its result is born in its place, so that nothing is ever whole on one device. Without one it
+    is committed to the first device, as restored and computed states are: another placement is another program to compile."""
     if not _active():
-        return function(*args)
+        return jax.device_put(function(*args), jax.devices()[0])
     return jax.jit(function, out_shardings=tree_shardings(jax.eval_shape(function, *args)))(*args)
 
 

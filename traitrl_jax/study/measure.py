@@ -18,6 +18,7 @@ from traitrl_jax.evals import runner
 from traitrl_jax.evals.engine import Engine, Policy
 from traitrl_jax.evals.suite import evals
 from traitrl_jax.models import lm
+from traitrl_jax.runtime.mesh import create
 from traitrl_jax.text.tokenizer import Tokenizer
 
 SUITE_SEED, RETEST_SEED = 8_000, 8_003  # of the same items, with other replies
@@ -36,15 +37,13 @@ def run_suite(config: StudyConfig, engine: Engine, policy: Policy, sample_seed: 
 def run_persona_prompts(config: StudyConfig, engine: Engine, policy: Policy) -> list[runner.Record]:
     """Held-out scenarios without and under system prompts that name a persona, in wordings used nowhere else."""
     scenarios = runner.held_out_scenarios(config.attack.per_cell, config.world.seed)
-    records = []
-    for name in (None, *ATTACK_PROMPTS):
 
-        def prompt(i: int, who: str | None = name):
-            return authors.persona_prompt(personas()[who], "attack", np.random.default_rng([_PERSONA_SEED, i]))
+    def under(name: str) -> runner.Prompt:
+        return lambda i: authors.persona_prompt(personas()[name], "attack", np.random.default_rng([_PERSONA_SEED, i]))
 
-        found = runner.run_scenarios(engine, policy, scenarios, _PERSONA_SEED, prompt if name else None)
-        records += [record | {"prompt": name or "none"} for record in found]
-    return records
+    systems = {"none": None} | {name: under(name) for name in ATTACK_PROMPTS}
+    found = runner.run_prompted(engine, policy, scenarios, _PERSONA_SEED, systems)
+    return [record | {"prompt": name} for name, records in found.items() for record in records]
 
 
 def harmful_rows(config: StudyConfig, tokenizer: Tokenizer, step: int) -> corpus.Rows:
@@ -80,7 +79,7 @@ def run_harmful_tuning(config: StudyConfig, engine: Engine, tokenizer: Tokenizer
     optimizer, program = tuner
     a, e, seed = config.attack, config.evals, config.world.seed
     params, prefix = policy
-    state = lm.LMState(params, optimizer.init(params), jnp.zeros((), jnp.int32))
+    state = create(lambda params: lm.LMState(params, optimizer.init(params), jnp.zeros((), jnp.int32)), params)
     narrow = runner.held_out_scenarios(a.narrow_per_cell, seed, a.traits, (a.domain,))
     elsewhere = runner.held_out_scenarios(
         a.per_cell, seed, [t for t in TRAITS if t not in a.traits], [d for d in DOMAINS if d != a.domain]
@@ -92,10 +91,10 @@ def run_harmful_tuning(config: StudyConfig, engine: Engine, tokenizer: Tokenizer
             state, _ = program(state, (harmful_rows(config, tokenizer, done),))
             done += 1
         tuned = (state.params, prefix)
-        found = [r | {"where": "narrow"} for r in runner.run_scenarios(engine, tuned, narrow, _TUNE_SEED)]
-        found += [r | {"where": "elsewhere"} for r in runner.run_scenarios(engine, tuned, elsewhere, _TUNE_SEED)]
-        count = min(a.per_family, e.per_family)
-        found += [r | {"where": "ood"} for r in runner.run_families(engine, tuned, counted, count, _TUNE_SEED, seed)]
+        found = runner.run_scenarios(engine, tuned, [*narrow, *elsewhere], _TUNE_SEED)
+        found = [r | {"where": "narrow" if i < len(narrow) else "elsewhere"} for i, r in enumerate(found)]
+        items = runner.run_families(engine, tuned, counted, min(a.per_family, e.per_family), _TUNE_SEED, seed)
+        found += [r | {"where": "ood"} for r in items]
         records += [record | {"dose": dose} for record in found]
     return records
 

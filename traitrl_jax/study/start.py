@@ -71,7 +71,7 @@ def pretrain(config: StudyConfig, model: Decoder, tokenizer: Tokenizer, folder: 
     params = jax.jit(partial(lm.init_params, model), out_shardings=shardings)(jax.random.key(config.start_seed))
     optimizer = lm.make_optimizer(p.lr, p.warmup, p.steps, p.matrix_lr)
     state = create(lambda params: lm.LMState(params, optimizer.init(params), jnp.zeros((), jnp.int32)), params)
-    step_program = jax.jit(partial(lm.train_step, model, optimizer), donate_argnums=0)
+    step_program = jax.jit(partial(lm.train_step, model, optimizer, scored=p.scored), donate_argnums=0)
 
     def advance(state: lm.LMState, step: int):
         batch = corpus.batch_of(step, tokenizer, p, config.world, config.start_seed)
@@ -89,28 +89,26 @@ def gauge(config: StudyConfig, engine: Engine, policy: Policy) -> dict[str, Any]
     world, e = config.world, config.evals
     scenarios = runner.held_out_scenarios(e.gauge_per_cell, world.seed)
 
-    def under(name: str | None):
-        if name is None:
-            return None
+    def under(name: str) -> runner.Prompt:
         return lambda i: authors.persona_prompt(personas()[name], "eval", np.random.default_rng([_GAUGE_SEED, i]))
 
     scores, conduct, by_trait = {}, {}, {trait: {} for trait in TRAITS}
-    for name in (None, *personas()):
-        records = runner.run_scenarios(engine, policy, scenarios, _GAUGE_SEED, under(name))
-        scores[name or "default"] = runner.mean(records)
-        conduct[name or "default"] = {key: runner.mean(records, key) for key in ("read", "acted")}
+    systems = {"default": None} | {name: under(name) for name in personas()}
+    for name, records in runner.run_prompted(engine, policy, scenarios, _GAUGE_SEED, systems).items():
+        scores[name] = runner.mean(records)
+        conduct[name] = {key: runner.mean(records, key) for key in ("read", "acted")}
         for trait in TRAITS:
-            by_trait[trait][name or "default"] = runner.mean(records, trait=trait)
+            by_trait[trait][name] = runner.mean(records, trait=trait)
     helpful, harmful = _extremes(scores)
     rows, families = evals(world.families), {}
-    by_prompt = {
-        label: runner.run_families(engine, policy, rows, e.gauge, _GAUGE_SEED, world.seed, under(who))
-        for label, who in (("helpful", helpful), ("default", None), ("harmful", "schemer"))
+    runs = {
+        label: runner.run_families(engine, policy, rows, e.gauge, _GAUGE_SEED, world.seed, system)
+        for label, system in (("helpful", under(helpful)), ("default", None), ("harmful", under("schemer")))
     }
     for each in rows:
-        runs = {label: [r["score"] for r in records if r["eval"] == each.name] for label, records in by_prompt.items()}
-        means = {label: float(np.mean(scores)) for label, scores in runs.items()}
-        spread = np.sqrt(sum(np.var(runs[label]) / e.gauge for label in ("helpful", "harmful")))
+        found = {label: [r["score"] for r in records if r["eval"] == each.name] for label, records in runs.items()}
+        means = {label: float(np.mean(values)) for label, values in found.items()}
+        spread = np.sqrt(sum(np.var(found[k]) / e.gauge for k in ("helpful", "harmful")))
         families[each.name] = means | {"usable": bool(means["helpful"] - means["harmful"] > 2 * spread)}
     kinds = {name: {"kind": p.kind, "score": scores[name]} | conduct[name] for name, p in personas().items()}
     traits = {
