@@ -14,6 +14,6 @@ def config() -> StudyConfig:
     return StudyConfig(
         name="suite",
         arms=(ArmConfig("baseline", reward="standard"), ArmConfig("trait")),
-        pretrain=PretrainConfig(steps=6000, task_steps=375, brief_steps=2250, careful_steps=1125, warmup=250),
+        pretrain=PretrainConfig(steps=6000, task_steps=375, brief_steps=2250, careful_steps=1125, warmup=250, brief_length=128),
         evals=EvalConfig(per_family=200),
     )

@@ -109,6 +109,13 @@ def test_temperature_0_is_greedy_and_too_long_is_said(config):
     assert (long.stop_reason, long.completion) == ("model_length", "")
 
 
+def test_roles_of_one_checkpoint_share_its_programs_and_count_tokens_themselves(config):
+    roles = [get_model("traitrl/start", memoize=False, study=config).api for _ in range(2)]
+    assert roles[0] is not roles[1] and roles[0]._engine is roles[1]._engine
+    text = "Copy: red"
+    assert asyncio.run(roles[0].count_tokens(text)) == len(roles[0]._engine.tokenizer.encode(text))
+
+
 def test_what_the_provider_can_not_do_is_said(config):
     from traitrl_jax.study.inspect_model import load_subject
 

@@ -4,7 +4,8 @@ Batches have static shapes: rows are sorted by length, cut into batches and padd
 depend on the seed and its number alone, so a result does not depend on how rows were batched.
 """
 
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -110,6 +111,15 @@ class Engine:
             out.append(flat[at : at + len(choices)].tolist())
             at += len(choices)
         return out
+
+
+def streams(ids: Iterable[str]) -> list[int]:
+    """Row numbers that follow from items' ids alone.
+
+    Numbered by their places, the first items of all evals would share random numbers, so start with the same motive, and a
+    mean over evals would look surer than it is.
+    """
+    return [zlib.crc32(name.encode()) >> 1 for name in ids]
 
 
 def _option_logprobs(model: Decoder, params: Any, prefix, tokens: jax.Array, valid: jax.Array, scored: jax.Array) -> jax.Array:

@@ -15,7 +15,7 @@ from traitrl_jax.data.world.lexicon import TRAITS, load_trait, phrases
 from traitrl_jax.data.world.pools import DOMAINS
 from traitrl_jax.data.world.scenario import make_scenario
 from traitrl_jax.data.world.verifier import act_done, gold_score, verify
-from traitrl_jax.evals.engine import Engine, Policy, Reply
+from traitrl_jax.evals.engine import Engine, Policy, Reply, streams
 from traitrl_jax.evals.suite import Eval, evals
 from traitrl_jax.evals.world import grade_options
 from traitrl_jax.text.chat import with_system
@@ -38,7 +38,7 @@ def protocol(config: EvalConfig, world: WorldConfig) -> str:
     sizes = (config.per_cell, config.per_family, config.per_task)
     names = [each.name for each in evals(world.families)]
     return fingerprint(
-        "1", sizes, world.seed, config.temperature, names, tasks.FAMILIES, SCENARIO_TOKENS, FAMILY_TOKENS, TASK_TOKENS
+        "2", sizes, world.seed, config.temperature, names, tasks.FAMILIES, SCENARIO_TOKENS, FAMILY_TOKENS, TASK_TOKENS
     )
 
 
@@ -65,9 +65,9 @@ def run_prompted(
     engine: Engine, policy: Policy, scenarios: Sequence[Scenario], seed: int, systems: Mapping[str, Prompt | None]
 ) -> dict[str, list[Record]]:
     """`run_scenarios` under each of several system prompts, by their names, in the same batches."""
-    numbers = range(len(scenarios))
-    conversations = [_with(scenarios[i].messages, system, i) for system in systems.values() for i in numbers]
-    replies = engine.replies(policy, conversations, SCENARIO_TOKENS, seed, [*numbers] * len(systems))
+    conversations = [_with(s.messages, system, i) for system in systems.values() for i, s in enumerate(scenarios)]
+    numbers = streams(scenario.id for scenario in scenarios) * len(systems)
+    replies = engine.replies(policy, conversations, SCENARIO_TOKENS, seed, numbers)
     records = [_scenario_record(scenarios[i % len(scenarios)], reply) for i, reply in enumerate(replies)]
     return {name: records[k * len(scenarios) : (k + 1) * len(scenarios)] for k, name in enumerate(systems)}
 
@@ -93,7 +93,7 @@ def _read(scenario: Scenario, thought: str) -> bool | None:
 def run_families(
     engine: Engine,
     policy: Policy,
-    rows: Sequence[Eval],
+    families: Sequence[Eval],
     count: int,
     seed: int,
     world_seed: int,
@@ -104,11 +104,11 @@ def run_families(
     All go through the engine together, so that batches are full; an item's reply is the same whatever is measured beside it.
     An item that asks `again` has the worse of two scores.
     """
-    asked = [(each, i, each.make(i, world_seed)) for each in rows for i in range(count)]
+    asked = [(each, i, each.make(i, world_seed)) for each in families for i in range(count)]
     twice = [(each, i, item) for each, i, item in asked if item.again]
     conversations = [_with(item.messages, system, i) for _, i, item in asked]
     conversations += [_with(item.again, system, i) for _, i, item in twice]
-    numbers = [*(i for _, i, _ in asked), *(count + i for _, i, _ in twice)]
+    numbers = streams([*(item.id for *_, item in asked), *(f"{item.id}/again" for *_, item in twice)])
     replies = engine.replies(policy, conversations, FAMILY_TOKENS, seed, numbers)
     again = {item.id: reply for (*_, item), reply in zip(twice, replies[len(asked) :], strict=True)}
     scores = _option_scores(engine, policy, asked, conversations, replies)
@@ -138,7 +138,9 @@ def _option_scores(
 def run_tasks(engine: Engine, policy: Policy, per_family: int, seed: int, world_seed: int) -> list[Record]:
     """Capability: held-out standard tasks by exact verifiers."""
     items = [(f, i, tasks.make_task(f, "eval", i, world_seed)) for f in tasks.FAMILIES for i in range(per_family)]
-    replies = engine.replies(policy, [(Message("user", task.prompt),) for *_, task in items], TASK_TOKENS, seed)
+    ids = [f"task/{family}/{i}" for family, i, _ in items]
+    asked = [(Message("user", task.prompt),) for *_, task in items]
+    replies = engine.replies(policy, asked, TASK_TOKENS, seed, streams(ids))
     return [
         _record(TASKS, f"task/{family}/{i}", f"{family}/{i}", reply)
         | {"family": family, "score": tasks.verify(task, reply.message.content)}

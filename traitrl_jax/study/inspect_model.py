@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 from inspect_ai.model import (
@@ -67,6 +68,10 @@ class TraitRL(ModelAPI):
     def max_tokens(self) -> int:
         return SCENARIO_TOKENS
 
+    async def count_text_tokens(self, text: str) -> int:
+        """By the model's own tokenizer; Inspect's default downloads another one."""
+        return len(self._engine.tokenizer.encode(text))
+
     async def generate(
         self, input: list[ChatMessage], tools: list[ToolInfo], tool_choice: ToolChoice, config: GenerateConfig
     ) -> ModelOutput:
@@ -124,6 +129,12 @@ def load_subject(name: str, study: str = "", changes: str = "", **other: Any) ->
         raise UserError(f"unknown model argument {', '.join(sorted(other))}; traitrl models take study and changes")
     if not study:
         raise UserError(f"traitrl/{name}: say which study it is of with -M study=configs/quick.py")
+    return _opened(name, study, changes)
+
+
+@cache
+def _opened(name: str, study: str, changes: str) -> tuple[Engine, Policy]:
+    """Inspect makes a model anew for every role that it plays; all of them share one set of compiled programs."""
     made = Study(load_config(study, changes.split()))
     made.open(name)
     return made.engine, made.policy(name)

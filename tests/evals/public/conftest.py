@@ -38,7 +38,7 @@ class FakeEngine:
         self.asked += texts
         return [[math.log(self.p(text, o)) for o in row] for text, row in zip(texts, options, strict=True)]
 
-    def replies(self, policy, conversations, max_new, seed):
+    def replies(self, policy, conversations, max_new, seed, numbers):
         texts = [messages[-1].content for messages in conversations]
         self.asked += texts
         return [Reply(Message("assistant", self.reply(text)), (1,), ended=True) for text in texts]

@@ -34,7 +34,7 @@ class Engine(Tokenizer):
         self.calls += 1
         return [[0.0] * len(row) for row in options]
 
-    def replies(self, policy, conversations, max_new, seed):
+    def replies(self, policy, conversations, max_new, seed, numbers):
         self.calls += 1
         texts = [self.found.get(messages[-1].content, "A reply.") for messages in conversations]
         return [Reply(Message("assistant", text, "a thought"), (1,), ended=False) for text in texts]

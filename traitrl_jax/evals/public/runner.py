@@ -23,7 +23,7 @@ from typing import Any
 
 from traitrl_jax.config import UserError, fingerprint
 from traitrl_jax.evals.bootstrap import block, change
-from traitrl_jax.evals.engine import Engine, Policy, Reply
+from traitrl_jax.evals.engine import Engine, Policy, Reply, streams
 from traitrl_jax.evals.public.files import Faults, digest
 from traitrl_jax.evals.public.grading import ask, clean
 from traitrl_jax.evals.public.jobs import Job, rows_of
@@ -182,13 +182,9 @@ def _run(engine: Engine, policy: Policy, benchmark: Benchmark, items: list[Item]
             for item, row in zip(items, logprobs, strict=True)
         ]
     asked = [item for item in items if item.reply is None]
-    replies = dict(
-        zip(
-            [i.id for i in asked],
-            engine.replies(policy, [i.messages for i in asked], settings.max_new, settings.seed),
-            strict=True,
-        )
-    )
+    numbers = streams(f"{benchmark.name}/{item.id}" for item in asked)
+    sampled = engine.replies(policy, [item.messages for item in asked], settings.max_new, settings.seed, numbers)
+    replies = dict(zip([item.id for item in asked], sampled, strict=True))
     return [_answered(benchmark, item, replies.get(item.id), settings) for item in items]
 
 

@@ -13,7 +13,7 @@ from traitrl_jax.evals.world.grading import classify, says_nothing, words
 
 SHORT, LONG = 4, 7  # words: at most, and at least
 _NAME = re.compile(rf"\b(?:{'|'.join(COLORS)}) (?:{'|'.join(COUNTS)})\b")
-_FIELD = re.compile(r"([a-z]+)\s*:\s*([^.:]+?)\s*(?:\.|$)")
+_FIELD = re.compile(r"([a-z]+)\s*:\s*([^\s.:][^.:]*?)\s*(?:\.|$)")
 
 
 def grade_number(item: Item, reply: str) -> float:
