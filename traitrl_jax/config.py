@@ -68,6 +68,7 @@ class ModelSpec:
     local_rope_base: float = 10_000.0
     scaling: RopeScaling = RopeScaling()
     dtype: str = "float32"  # of computation: float32 | bfloat16; parameters are float32 masters
+    scan: bool = False  # layers as one scanned layer: deep models compile many times faster; few-layer CPU models run slower
     remat: str = "none"  # what a layer keeps for the backward pass: none (everything) | dots (matrix products) | full (nothing)
 
     @property
