@@ -256,8 +256,8 @@ class StudyConfig:
     out: str = "runs"
     checkpoint_every: int = 50  # steps, in every training stage
     compilation_cache: bool = True
-    # Folder of a downloaded checkpoint to start from (config.json, safetensors, tokenizer); of `model`, only dtype and remat
-    # count then. Empty: a start model is pretrained on the world's corpus.
+    # Folder of a downloaded checkpoint to start from (config.json, safetensors, tokenizer); of `model`, only dtype, scan
+    # and remat count then. Empty: a start model is pretrained on the world's corpus.
     pretrained: str = ""
     model: ModelSpec = ModelSpec()
     world: WorldConfig = WorldConfig()

@@ -75,8 +75,8 @@ def sample(
     vocabulary, as in the update. Text of a reply is decoded without them.
     """
     tokens, valid, keys = constrain_rows((tokens, valid, keys))
-    # The layout of decoding, in the compute type: gathered once, not for every token. The prompt, whose products are large, is read
-    # with the training layout, a layer's weights at a time.
+    # The layout of decoding, in the compute type: gathered once, not for every token. The prompt, whose products are large, is
+    # read with the training layout, a layer's weights at a time.
     whole = constrain_tree(compute_type(params, model.spec), drop=("fsdp",))
     count, width = tokens.shape
     soft = 0 if prefix is None else prefix.shape[0]

@@ -1,6 +1,6 @@
 """The one decoder: the tiny CPU model, Gemma, Qwen and Llama are `ModelSpec`s of it. Flax Linen with explicit-shape parameters
-and einsum. Layers are unrolled (few-layer CPU models decode twice as fast that way) or, with `ModelSpec.scan`, one scanned layer
-except in decoding. Parameters are a layer's own either way, and carry no sharding annotations.
+and einsum. Layers are unrolled (few-layer CPU models decode twice as fast that way) or, with `ModelSpec.scan`, one scanned
+layer, except in decoding. Parameters are each layer's own either way, and carry no sharding annotations.
 
 Shapes: B batch, T query slots, S key slots, D width, N heads, G key and value heads, H head size, M mlp width, V vocabulary,
 L layers.
@@ -186,8 +186,9 @@ class Decoder(nn.Module):
         return x, *zip(*kept, strict=True)
 
     def _scanned(self, x: Float[Array, "B T D"], positions: Int[Array, "B T"], mask: Bool[Array, "B 1 T T"]):
-        """The same as a scan over stacked weights: a deep model compiles in the time of one layer. The stack is a second copy of
-        the weights, in the compute type and split over devices as they are; what a layer needs whole is gathered in its turn."""
+        """The same as a scan over stacked weights: a deep model compiles in the time of one layer. The stack is a second copy
+        of the weights, in the compute type and split over devices as they are; what a layer needs whole is gathered in its
+        turn."""
         s, params = self.spec, self.variables["params"]
         near = self._near(mask, positions, positions)
         frequency = [self._frequency(local) for local in (False, True)]
@@ -197,7 +198,8 @@ class Decoder(nn.Module):
             weights, local = each
             seen, turn = jnp.where(local, near, mask), jnp.where(local, frequency[1], frequency[0])
             weights = constrain_tree({"layer_0": weights})["layer_0"]
-            x, *kept = Layer(s, parent=None).apply({"params": weights}, constrain_rows(x), positions, turn, seen, method="block")
+            args = (constrain_rows(x), positions, turn, seen)
+            x, *kept = Layer(s, parent=None).apply({"params": weights}, *args, method="block")
             return x, kept
 
         if s.remat != "none":
