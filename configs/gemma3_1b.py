@@ -1,8 +1,12 @@
-"""x
+"""The experiment with Gemma 3 1B, all parameters trained, policy and value a network each.
 
+    hf download google/gemma-3-1b-it --local-dir checkpoints/gemma-3-1b-it      # a licence to accept
+    traitrl compile --config configs/gemma3_1b.py --topology v5e:2x4                  # does it fit? on any machine
     traitrl study --config configs/gemma3_1b.py
 
-Hardware:
+Hardware: TPU v5e-8 (v5e:2x4).
+
+MEM
 """
 
 from traitrl_jax.config import ArmConfig, Bucket, GraderConfig, ModelSpec, PretrainConfig, RLConfig, StudyConfig
@@ -12,7 +16,7 @@ def config() -> StudyConfig:
     return StudyConfig(
         name="gemma3_1b",
         pretrained="checkpoints/gemma-3-1b-it",
-        model=ModelSpec(dtype="bfloat16", scan=True, remat="full"),
+        model=ModelSpec(dtype="bfloat16", flash=True, scan=True, remat="full"),
         arms=(ArmConfig("baseline", reward="standard"), ArmConfig("trait")),
         pretrain=PretrainConfig(length=512),  # of a conversation in harmful fine-tuning; nothing is pretrained
         grader=GraderConfig(lr=2e-5, matrix_lr=0.0),

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from traitrl_jax.config import ModelSpec
 from traitrl_jax.models.attention import attend, norm, rope
+from traitrl_jax.models.flash import Run, flash
 
 _FUSED = 512  # width below which q, k and v are one product: faster where it is small, but sharded weights must stay apart
 KEEP = {  # what a layer keeps for the backward pass, by ModelSpec.remat
@@ -95,11 +96,12 @@ class Layer(nn.Module):
         x: Float[Array, "B T D"],
         positions: Int[Array, "B T"],
         frequency: Float[Array, " half"],
-        mask: Bool[Array, "B 1 T T"],
+        mask: Bool[Array, "B 1 T T"] | Run,
     ) -> tuple[Float[Array, "B T D"], jax.Array, jax.Array]:
         """The whole layer over slots that see only each other: (output, keys, values)."""
         q, k, v = self.project(x, positions, frequency)
-        return self.finish(x, attend(q, k, v, mask, self.spec.attention_cap)), k, v
+        look = flash if isinstance(mask, Run) else attend
+        return self.finish(x, look(q, k, v, mask, self.spec.attention_cap)), k, v
 
 
 def compute_type(params: Any, spec: ModelSpec) -> Any:

@@ -9,7 +9,8 @@ Slots and positions are different things: a slot is an index of an array, a posi
 may be padded on either side; `Context` says which slots are real, so padding never changes a real token's output.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import flax.struct
@@ -19,8 +20,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from traitrl_jax.config import ModelSpec, RopeScaling
 from traitrl_jax.models.attention import attend, frequencies, norm, soft_cap, within
+from traitrl_jax.models.flash import Run
 from traitrl_jax.models.layer import KEEP, Layer, compute_type, norm_scale
-from traitrl_jax.runtime.mesh import constrain_rows, constrain_tree
+from traitrl_jax.runtime.mesh import constrain_rows, constrain_tree, on_tpu
 
 _WINDOW = 6.0  # tokens over which the window mean fades by e
 _LONGER_MATCH = 8.0  # weight of a two-token match beside 1 for one token
@@ -38,11 +40,12 @@ class Context:
     positions: Int[Array, "B T"]
     segments: Int[Array, "B T"]
     follows: Int[Array, "B T"]  # slot of the token before; -1: none
+    single: bool = flax.struct.field(pytree_node=False, default=False)  # known to be one run of real slots in every row
 
     @classmethod
     def of(cls, valid: Bool[Array, "B T"]) -> "Context":
         """One segment; padding on either side."""
-        return cls.shared(jnp.where(valid, 0, -1))
+        return cls.shared(jnp.where(valid, 0, -1)).replace(single=True)
 
     @classmethod
     def shared(cls, segments: Int[Array, "B T"]) -> "Context":
@@ -168,7 +171,7 @@ class Decoder(nn.Module):
             history = History(*(jnp.pad(a, ((0, 0), (length, 0)), constant_values=-1) for a in history))
             history = history._replace(positions=context.positions)
         run = self._scanned if self.spec.scan and not self.is_initializing() else self._unrolled
-        x, keys, values = run(x, context.positions, context.mask())
+        x, keys, values = run(x, context.positions, self._sight(context))
         behind = ((0, 0), (0, room))
         keys, values = (tuple(jnp.pad(a, ((0, 0), (0, 0), *behind[1:], (0, 0))) for a in kept) for kept in (keys, values))
         history = History(*(jnp.pad(a, behind, constant_values=-1) for a in history))
@@ -176,29 +179,36 @@ class Decoder(nn.Module):
         hidden = norm(x, self.norm_out, self.spec.norm_eps)
         return (hidden if prefix is None else hidden[:, prefix.shape[0] :]), cache
 
-    def _unrolled(self, x: Float[Array, "B T D"], positions: Int[Array, "B T"], mask: Bool[Array, "B 1 T T"]):
+    def _sight(self, context: Context) -> Callable[[bool | jax.Array], Any]:
+        """What a layer's slots see, given whether it is local: a mask, or what stands for it in the TPU's kernel."""
+        if self.spec.flash and context.single and on_tpu():
+            return lambda local: Run(context.valid, jnp.asarray(local), self.spec.window)
+        mask = context.mask()
+        near = self._near(mask, context.positions, context.positions)
+        return lambda local: jnp.where(local, near, mask)
+
+    def _unrolled(self, x: Float[Array, "B T D"], positions: Int[Array, "B T"], sight: Callable[[bool], Any]):
         """All layers, one after another: (output, keys and values of every layer)."""
-        near, kept = self._near(mask, positions, positions), []
+        kept = []
         for i, layer in enumerate(self.layers):
             local = self.spec.is_local(i)
-            x, *each = layer.block(constrain_rows(x), positions, self._frequency(local), near if local else mask)
+            x, *each = layer.block(constrain_rows(x), positions, self._frequency(local), sight(local))
             kept.append(each)
         return x, *zip(*kept, strict=True)
 
-    def _scanned(self, x: Float[Array, "B T D"], positions: Int[Array, "B T"], mask: Bool[Array, "B 1 T T"]):
+    def _scanned(self, x: Float[Array, "B T D"], positions: Int[Array, "B T"], sight: Callable[[jax.Array], Any]):
         """The same as a scan over stacked weights: a deep model compiles in the time of one layer. The stack is a second copy
         of the weights, in the compute type and split over devices as they are; what a layer needs whole is gathered in its
         turn."""
         s, params = self.spec, self.variables["params"]
-        near = self._near(mask, positions, positions)
         frequency = [self._frequency(local) for local in (False, True)]
         stack = jax.tree.map(lambda *w: jnp.stack(w), *(compute_type(params[f"layer_{i}"], s) for i in range(s.layers)))
 
         def one(x, each):
             weights, local = each
-            seen, turn = jnp.where(local, near, mask), jnp.where(local, frequency[1], frequency[0])
+            turn = jnp.where(local, frequency[1], frequency[0])
             weights = constrain_tree({"layer_0": weights})["layer_0"]
-            args = (constrain_rows(x), positions, turn, seen)
+            args = (constrain_rows(x), positions, turn, sight(local))
             x, *kept = Layer(s, parent=None).apply({"params": weights}, *args, method="block")
             return x, kept
 

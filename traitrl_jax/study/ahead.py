@@ -6,6 +6,7 @@ table says what each takes of a chip and how fast the slice could be; that it do
 
 import dataclasses
 import math
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -50,7 +51,7 @@ def model_of(config: StudyConfig) -> tuple[ModelSpec, int]:
             raise unknown(f"checkpoint (there is no {folder / 'config.json'}):", folder.name, known)
         _, spec, vocabulary = known[folder.name]
     own = config.model
-    return dataclasses.replace(spec, dtype=own.dtype, remat=own.remat, scan=own.scan), vocabulary
+    return dataclasses.replace(spec, dtype=own.dtype, flash=own.flash, remat=own.remat, scan=own.scan), vocabulary
 
 
 def make_plan(config: StudyConfig, topology: str) -> Plan:
@@ -128,7 +129,10 @@ def compile_plan(plan: Plan) -> Found:
     """Compile all programs of a step."""
     with use_mesh(plan.mesh):
         states, programs = lowered_programs(plan)
-        costs = [compile_cost(name, lowered) for name, lowered in programs]
+        costs = []
+        for name, lowered in programs:
+            print(f"compiling {name}", file=sys.stderr, flush=True)
+            costs.append(compile_cost(name, lowered))
     return Found(plan, states, costs)
 
 

@@ -104,7 +104,7 @@ def table(found: Found) -> str:
     plan, chip = found.plan, found.plan.chip
     spec, rl = plan.setup.model, plan.setup.rl
     wide = max(len(cost.name) for cost in found.costs)
-    head = ("compile s", "arguments", "temps", "output", "chip GiB", "GFLOP", "GB moved", "products", "memory", "network")
+    head = ("CPU s", "arguments", "temps", "output", "chip GiB", "GFLOP", "GB moved", "products", "memory", "network")
     lines = [
         f"{plan.name} on {plan.topology}: {plan.mesh.size} chips of {chip.memory / _GIB:.0f} GiB, mesh {_axes(plan.mesh)}",
         f"{count_parameters(spec, plan.setup.vocabulary) / 1e9:.2f}e9 parameters, {spec.dtype}, remat {spec.remat}, "

@@ -33,6 +33,7 @@ _QUIET = {  # libtpu otherwise asks a metadata server that answers on TPU machin
     "TPU_SKIP_MDS_QUERY": "1",
     "TPU_ACCELERATOR_TYPE": "v5litepod-8",
     "TPU_WORKER_HOSTNAMES": "localhost",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # no chip is opened, so nobody needs to be kept out
     "TF_CPP_MIN_LOG_LEVEL": "2",
 }
 
@@ -60,5 +61,5 @@ def open_slice(topology: str) -> tuple[Chip, list[Any]]:
         found = topologies.get_topology_desc(platform="tpu", topology_name=topology, **options)
     except Exception as error:  # whatever libtpu raises
         reason = str(error).splitlines()[0]
-        raise UserError(f"--topology {topology!r}: libtpu knows no such slice ({reason}); v5e has 2x2 to 16x16") from None
+        raise UserError(f"--topology {topology!r}: libtpu has no such slice ({reason}); v5e has 2x2 to 16x16") from None
     return CHIPS[kind], list(found.devices)

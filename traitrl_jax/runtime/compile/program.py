@@ -18,7 +18,7 @@ class Cost(NamedTuple):
     """Of one run of a program on one chip. Bytes, unless it says otherwise."""
 
     name: str
-    compile_seconds: float
+    compile_seconds: float  # of this process, over all threads: a busy machine takes longer
     arguments: int
     temporaries: int
     output: int
@@ -47,15 +47,15 @@ class Cost(NamedTuple):
 def compile_cost(name: str, lowered: Any) -> Cost:
     """Compile a lowered program and read what it costs. A program that the compiler refuses for its size has a cost too."""
     with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
+        start = time.process_time()
         try:
             made = lowered.compile(compiler_options={"xla_dump_to": folder, "xla_dump_hlo_pass_re": "spmd-partitioning"})
         except jax.errors.JaxRuntimeError as error:
             refused = re.search(r"Used [\d.]+\w of [\d.]+\w hbm", str(error))
             if refused is None:
                 raise
-            return Cost(name, time.perf_counter() - start, 0, 0, 0, 0, refused[0], 0.0, 0.0, {}, None)
-        seconds = time.perf_counter() - start
+            return Cost(name, time.process_time() - start, 0, 0, 0, 0, refused[0], 0.0, 0.0, {}, None)
+        seconds = time.process_time() - start
         final = made.as_text()
         parted = hlo.parse(_partitioned(Path(folder)) or final)
     memory, final = made.memory_analysis(), hlo.parse(final)
