@@ -7,7 +7,7 @@ table says what each takes of a chip and how fast the slice could be; that it do
 import dataclasses
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -85,8 +85,8 @@ def _criteria(bucket: Bucket, tokens: int) -> Criteria:
     return Criteria(jnp.zeros(shape, jnp.int32), jnp.ones(shape, bool), jnp.ones(shape[:2]), jnp.ones(shape[:2], bool))
 
 
-def lowered_programs(plan: Plan) -> tuple[int, Iterator[tuple[str, Any]]]:
-    """(bytes of all states on a chip, (name, lowered program) one after another). Within the plan's mesh."""
+def lowered_programs(plan: Plan) -> tuple[int, Iterator[tuple[str, Callable[[], Any]]]]:
+    """(bytes of all states on a chip, (name, what lowers it) of every program). Within the plan's mesh."""
     (spec, vocabulary, rl, _), mesh = plan.setup, plan.mesh
     model = Decoder(spec, vocabulary)
     key = jax.eval_shape(lambda: jax.random.key(0))  # its place is not known to the slice's devices
@@ -99,21 +99,22 @@ def lowered_programs(plan: Plan) -> tuple[int, Iterator[tuple[str, Any]]]:
     grader = jax.jit(partial(grade, model, answer_id=None if plan.published else ANSWER, stops=stops))
     line = 2 * LINE_TOKENS if plan.published else LINE_TOKENS
 
-    def each() -> Iterator[tuple[str, Any]]:
+    def each() -> Iterator[tuple[str, Callable[[], Any]]]:
         rollouts = []
         for bucket, graded in zip(rl.buckets, graded_buckets(plan.setup), strict=True):
             size = shape_of(bucket)
             tokens, valid, keys = _rows(mesh, jax.eval_shape(partial(_prompts, bucket)))
             args = (state.policy, frozen, tokens, valid, keys, bucket.reply)
-            yield f"rollout {size}", programs.sample.lower(*args)
+            yield f"rollout {size}", partial(programs.sample.lower, *args)
             replies = _rows(mesh, jax.eval_shape(lambda *a, n=bucket.reply: programs.sample(*a, n), *args[:-1]))
             criteria = _rows(mesh, jax.eval_shape(partial(_criteria, bucket, line)))
             if graded:
-                args = (head, tokens, valid, replies.tokens, replies.mask, criteria)
-                yield f"grading {size}", grader.lower(*args)
+                mask = _rows(mesh, jax.eval_shape(lambda replies: replies.mask, replies))
+                args = (head, tokens, valid, replies.tokens, mask, criteria)
+                yield f"grading {size}", partial(grader.lower, *args)
             score = _rows(mesh, jax.ShapeDtypeStruct((bucket.rows,), jnp.float32))
             rollouts.append(_rows(mesh, jax.eval_shape(programs.rollout, tokens, valid, replies, score)))
-        yield "update", programs.update.lower(state, frozen, reference, tuple(rollouts), key)
+        yield "update", partial(programs.update.lower, state, frozen, reference, tuple(rollouts), key)
 
     leaves = jax.tree.leaves((frozen, reference, state, head))
     return sum(_bytes(leaf) for leaf in leaves), each()
@@ -130,9 +131,9 @@ def compile_plan(plan: Plan) -> Found:
     with use_mesh(plan.mesh):
         states, programs = lowered_programs(plan)
         costs = []
-        for name, lowered in programs:
+        for name, lower in programs:
             print(f"compiling {name}", file=sys.stderr, flush=True)
-            costs.append(compile_cost(name, lowered))
+            costs.append(compile_cost(name, lower()))
     return Found(plan, states, costs)
 
 

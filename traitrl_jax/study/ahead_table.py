@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+import jax
 from jax.sharding import Mesh
 
 from traitrl_jax.config import Bucket
@@ -87,6 +88,7 @@ def as_json(found: Found) -> dict[str, Any]:
         "model": plan.name,
         "topology": plan.topology,
         "versions": versions(),
+        "optimization_level": str(jax.config.jax_optimization_level),
         "chip": chip._asdict(),
         "mesh": dict(plan.mesh.shape),
         "spec": dataclasses.asdict(plan.setup.model) | {"vocabulary": plan.setup.vocabulary},
@@ -109,7 +111,7 @@ def table(found: Found) -> str:
         f"{plan.name} on {plan.topology}: {plan.mesh.size} chips of {chip.memory / _GIB:.0f} GiB, mesh {_axes(plan.mesh)}",
         f"{count_parameters(spec, plan.setup.vocabulary) / 1e9:.2f}e9 parameters, {spec.dtype}, remat {spec.remat}, "
         f"rl.adapt {rl.adapt}, {rl.epochs} epochs of {rl.minibatches} x {rl.accumulate} parts",
-        f"states on every chip: {found.states / _GIB:.2f} GiB",
+        f"states on every chip: {found.states / _GIB:.2f} GiB; optimisation level {jax.config.jax_optimization_level}",
         "",
         f"{'program':<{wide}}" + "".join(f"{word:>10}" for word in head),
     ]
