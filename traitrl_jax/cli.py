@@ -157,6 +157,19 @@ def bench_rubrics(config: StudyConfig, args: argparse.Namespace) -> None:
     print(bench(config, args.files, args.folds, args.steps, args.seed, args.json))
 
 
+def compile_programs(config: StudyConfig, args: argparse.Namespace) -> None:
+    """Compile a step's programs for a TPU slice, on any machine: does it fit, what does it take, how fast could it be.
+
+    No TPU and no weights are needed, only libtpu: pip install -e ".[tpu]". Slices: v4, v5e, v5p and v6e with their shape in
+    chips, such as v5e:2x4 or v5p:2x4x4."""
+    os.environ["JAX_PLATFORMS"] = "cpu"  # read when jax is loaded: this command computes nothing on devices
+    if args.quick:
+        os.environ["JAX_OPTIMIZATION_LEVEL"] = "O0"
+    from traitrl_jax.study.ahead import compile_ahead
+
+    print(compile_ahead(config, args.topology, args.search, args.json))
+
+
 def list_models(args: argparse.Namespace) -> None:
     """Published models that a study can start from, with parameters and memory."""
     from traitrl_jax.models.families import models_table
@@ -338,6 +351,11 @@ def make_parser() -> Parser:
     rubrics.add_argument("--steps", type=int, default=100, help="of fitting a head, in each fold (default: %(default)s)")
     rubrics.add_argument("--seed", type=int, default=0, help="of the order of scenarios (default: %(default)s)")
     rubrics.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    ahead = add_study(commands, "compile", compile_programs)
+    ahead.add_argument("--topology", required=True, metavar="SLICE", help="such as v5e:2x4, v5e:8x8 or v5p:2x4x4")
+    ahead.add_argument("--search", action="store_true", help="instead: the largest batch that fits, by remat policy")
+    ahead.add_argument("--quick", action="store_true", help="optimise little: compiles sooner, and programs are worse")
+    ahead.add_argument("--json", metavar="FILE", help="write the table as JSON too")
     add(commands, "models", list_models)
     data = add(commands, "data", None, "Look at the data.").add_subparsers(metavar="WHAT")
     preview = add(data, "preview", None, "Print examples.").add_subparsers(metavar="WHAT")

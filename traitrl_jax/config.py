@@ -68,6 +68,8 @@ class ModelSpec:
     local_rope_base: float = 10_000.0
     scaling: RopeScaling = RopeScaling()
     dtype: str = "float32"  # of computation: float32 | bfloat16; parameters are float32 masters
+    flash: bool = False  # on TPUs, attention over whole sequences by a kernel that holds no scores (models/flash.py)
+    scan: bool = False  # layers as one scanned layer: deep models compile many times faster; few-layer CPU models run slower
     remat: str = "none"  # what a layer keeps for the backward pass: none (everything) | dots (matrix products) | full (nothing)
 
     @property
@@ -260,8 +262,8 @@ class StudyConfig:
     out: str = "runs"  # a folder that all processes share, or gs://BUCKET/FOLDER
     checkpoint_every: int = 50  # steps, in every training stage
     compilation_cache: bool = True
-    # Folder of a downloaded checkpoint to start from (config.json, safetensors, tokenizer); of `model`, only dtype and remat
-    # count then. Empty: a start model is pretrained on the world's corpus.
+    # Folder of a downloaded checkpoint to start from (config.json, safetensors, tokenizer); of `model`, only dtype, flash, scan
+    # and remat count then. Empty: a start model is pretrained on the world's corpus.
     pretrained: str = ""
     model: ModelSpec = ModelSpec()
     world: WorldConfig = WorldConfig()

@@ -1,5 +1,6 @@
 """The decoder's one promise: what a real token's output is depends on what it follows, and on nothing else."""
 
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -224,3 +225,31 @@ def test_logprobs_and_entropies_against_softmax(model, monkeypatch):
         found = measured(readings)
         for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expect), strict=True):
             np.testing.assert_allclose(a, b, atol=2e-5)
+
+
+@pytest.mark.parametrize("remat", ["none", "full"])
+def test_scanned_layers_equal_unrolled_ones(remat):
+    """Hidden states, cache and gradients, with local and global layers and ragged rows; a step of decoding follows on it."""
+    spec = ModelSpec(
+        width=WIDTH, layers=3, heads=4, kv_heads=2, head_dim=8, mlp=32, copying=False, activation="gelu", qk_norm=True,
+        window=3, pattern=3, rope_base=100.0, rope_share=1.0, norm_offset=True, post_norms=True, remat=remat,
+    )  # fmt: skip
+    tokens = jnp.array(np.random.default_rng(0).integers(2, VOCABULARY, (2, 7)))
+    context = Context.of(jnp.array([[True] * 7, [False] * 3 + [True] * 4]))
+    params = init_params(Decoder(spec, VOCABULARY), jax.random.key(0))
+
+    def run(scan: bool):
+        model = Decoder(replace(spec, scan=scan), VOCABULARY)
+
+        def read(params):
+            hidden, cache = model.apply({"params": params}, tokens, context, None, 1)
+            position = context.valid.sum(axis=1)
+            step, _ = model.apply(
+                {"params": params}, tokens[:, 0], tokens[:, -1], position, jnp.int32(7), cache, method="decode_step"
+            )
+            return jnp.sum(jnp.where(context.valid[..., None], hidden, 0.0) ** 2) + jnp.sum(step**2), (cache.keys, step)
+
+        return jit(jax.value_and_grad(read, has_aux=True))(params)
+
+    for one, other in zip(jax.tree.leaves(run(False)), jax.tree.leaves(run(True)), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4, rtol=1e-4)

@@ -16,17 +16,22 @@ HERE = Path(__file__).parent
 MESHES = ([1, 1, 1], [8, 1, 1], [1, 8, 1], [2, 2, 2])
 
 
-def steps(meshes, **options) -> list[dict]:
+def on_eight_devices(script: str, *arguments) -> list:
+    """What a script of this folder prints as JSON."""
     environment = {
         **os.environ,
         "JAX_PLATFORMS": "cpu",
         "XLA_FLAGS": "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0",
     }
-    argv = [sys.executable, str(HERE / "mesh_steps.py"), json.dumps([meshes, options])]
+    argv = [sys.executable, str(HERE / script), *map(json.dumps, arguments)]
     made = subprocess.run(argv, capture_output=True, text=True, env=environment, timeout=900)
     assert made.returncode == 0, made.stderr[-3000:]
     assert "Involuntary full rematerialization" not in made.stderr, "an activation constraint is missing"
     return json.loads(made.stdout)
+
+
+def steps(meshes, **options) -> list[dict]:
+    return on_eight_devices("mesh_steps.py", [meshes, options])
 
 
 def same(one: dict, other: dict) -> None:
@@ -54,6 +59,18 @@ def test_meshes_equal_one_device():
 def test_other_updates_on_a_mesh(options):
     one, other = steps([[1, 1, 1], [1, 2, 2]], **options)
     same(one, other)
+
+
+@pytest.mark.slow
+def test_decoding_gathers_no_weights():
+    """The compiled loop of a token holds no all-gather of what it does not change, and none as large as a matrix; the program
+    gathers all matrices before it."""
+    meshes = [[1, 8, 1], [1, 4, 2], [2, 2, 2]]
+    for axes, (_, largest, constant, everywhere, smallest) in zip(
+        meshes, on_eight_devices("decode_gathers.py", meshes), strict=True
+    ):
+        assert constant == 0 and largest < smallest, axes
+        assert everywhere > 0, "the search finds the gathers before the loop"
 
 
 @pytest.mark.parametrize(

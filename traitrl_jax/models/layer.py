@@ -3,13 +3,16 @@
 Shapes: B batch, T query slots, S key slots, D width, N heads, G key and value heads, H head size, M mlp width.
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from traitrl_jax.config import ModelSpec, RopeScaling
-from traitrl_jax.models.attention import attend, frequencies, norm, rope
+from traitrl_jax.config import ModelSpec
+from traitrl_jax.models.attention import attend, norm, rope
+from traitrl_jax.models.flash import Run, flash
 
 _FUSED = 512  # width below which q, k and v are one product: faster where it is small, but sharded weights must stay apart
 KEEP = {  # what a layer keeps for the backward pass, by ModelSpec.remat
@@ -27,7 +30,6 @@ class Layer(nn.Module):
     """Attention and MLP with pre-norms, and post-norms where the family has them."""
 
     spec: ModelSpec
-    local: bool
 
     def setup(self):
         s, scale = self.spec, nn.initializers.normal(self.spec.width**-0.5)
@@ -59,25 +61,22 @@ class Layer(nn.Module):
     def _norm_param(self, name: str, size: int) -> jax.Array:
         return norm_scale(self, self.spec, name, size)
 
-    def project(self, x: Float[Array, "B T D"], positions: Int[Array, "B T"]) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Queries (scaled) [B, N, T, H], keys and values [B, G, T, H]."""
+    def project(
+        self, x: Float[Array, "B T D"], positions: Int[Array, "B T"], frequency: Float[Array, " half"]
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Queries (scaled) [B, N, T, H], keys and values [B, G, T, H]; `frequency` as in rope."""
         s, y = self.spec, norm(x, self.norm_attention, self.spec.norm_eps)
         scale = (s.query_scale or s.head_dim) ** -0.5
         if s.width >= _FUSED or s.qk_norm:
             q, k, v = (jnp.einsum("btd,dnh->bnth", y, w) for w in (self.wq, self.wk, self.wv))
             if s.qk_norm:
                 q, k = norm(q, self.norm_query, s.norm_eps), norm(k, self.norm_key, s.norm_eps)
-            return self._turn(q, positions) * scale, self._turn(k, positions), v
+            return rope(q, positions, frequency) * scale, rope(k, positions, frequency), v
         weights = jnp.concatenate([self.wq, self.wk, self.wv], axis=1)  # [D, N + 2G, H]
         heads = (y @ weights.reshape(s.width, -1)).reshape(*y.shape[:2], *weights.shape[1:])
         heads = jnp.swapaxes(heads, 1, 2)  # [B, N + 2G, T, H]
-        turned = self._turn(heads[:, : s.heads + key_heads(s)], positions)
+        turned = rope(heads[:, : s.heads + key_heads(s)], positions, frequency)
         return turned[:, : s.heads] * scale, turned[:, s.heads :], heads[:, s.heads + key_heads(s) :]
-
-    def _turn(self, x: Float[Array, "B N T H"], positions: Int[Array, "B T"]) -> jax.Array:
-        s = self.spec
-        base, scaling = (s.local_rope_base, RopeScaling()) if self.local else (s.rope_base, s.scaling)
-        return rope(x, positions, frequencies(int(s.head_dim * s.rope_share) // 2, base, scaling))
 
     def finish(self, x: Float[Array, "B T D"], attended: Float[Array, "B N T H"]) -> jax.Array:
         """Output projection, then the MLP, both with residuals."""
@@ -93,11 +92,26 @@ class Layer(nn.Module):
         return x + (norm(out, self.norm_mlp_out, s.norm_eps) if s.post_norms else out)
 
     def block(
-        self, x: Float[Array, "B T D"], positions: Int[Array, "B T"], mask: Bool[Array, "B 1 T T"]
+        self,
+        x: Float[Array, "B T D"],
+        positions: Int[Array, "B T"],
+        frequency: Float[Array, " half"],
+        mask: Bool[Array, "B 1 T T"] | Run,
     ) -> tuple[Float[Array, "B T D"], jax.Array, jax.Array]:
         """The whole layer over slots that see only each other: (output, keys, values)."""
-        q, k, v = self.project(x, positions)
-        return self.finish(x, attend(q, k, v, mask, self.spec.attention_cap)), k, v
+        q, k, v = self.project(x, positions, frequency)
+        look = flash if isinstance(mask, Run) else attend
+        return self.finish(x, look(q, k, v, mask, self.spec.attention_cap)), k, v
+
+
+def compute_type(params: Any, spec: ModelSpec) -> Any:
+    """Matrices of a layer, or of a decoder, in the type they are multiplied in; norms' scales stay float32, and so do the mixes
+    of `copying`."""
+
+    def cast(path: tuple, leaf: jax.Array) -> jax.Array:
+        return leaf.astype(spec.dtype) if leaf.ndim > 1 and not path[-1].key.startswith("mix") else leaf
+
+    return jax.tree_util.tree_map_with_path(cast, params)
 
 
 def norm_scale(module: nn.Module, spec: ModelSpec, name: str, size: int) -> jax.Array:

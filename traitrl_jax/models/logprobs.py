@@ -8,9 +8,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from traitrl_jax.models.transformer import Decoder
-from traitrl_jax.runtime.mesh import shards
+from traitrl_jax.runtime.mesh import constrain_tree, shards
 
-MAX_LOGITS = 1 << 23  # floats of logits alive at once on a device
+MAX_LOGITS = 1 << 23  # floats of logits alive at once on a device,
+_WIDER = 8  # and so many times more in bfloat16: an accelerator reads the whole head for every chunk
 
 
 def token_logprobs(
@@ -21,6 +22,9 @@ def token_logprobs(
     hidden[b, t] scores targets[b, t]; the caller aligns them. The entropy carries gradient too.
     """
     rows, length, width = hidden.shape
+    head = "embedding" if model.spec.tied else "head"
+    params = params | constrain_tree({head: params[head]}, drop=("fsdp",))  # gathered once, not for every chunk
+    most = MAX_LOGITS * (_WIDER if model.spec.dtype == "bfloat16" else 1)
 
     def chunk(args):
         x, y = args[0].reshape(-1, width), args[1].reshape(-1)
@@ -33,7 +37,7 @@ def token_logprobs(
         logp, entropy = picked - normaliser, normaliser - jnp.sum(weights * logits, axis=-1) / total
         return logp.reshape(args[1].shape), entropy.reshape(args[1].shape)
 
-    columns = max(1, MAX_LOGITS * shards() // (model.vocabulary * rows))
+    columns = max(1, most * shards() // (model.vocabulary * rows))
     if length <= columns:
         return chunk((hidden, targets))
     pad = -length % columns  # in time: rows stay where the mesh has them

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from traitrl_jax.models.layer import compute_type
 from traitrl_jax.models.transformer import Context, Decoder
 from traitrl_jax.runtime.mesh import constrain_rows, constrain_tree
 from traitrl_jax.text.tokenizer import END
@@ -74,14 +75,16 @@ def sample(
     vocabulary, as in the update. Text of a reply is decoded without them.
     """
     tokens, valid, keys = constrain_rows((tokens, valid, keys))
-    params = constrain_tree(params, drop=("fsdp",))  # gathered once, not for every token
+    # The layout of decoding, in the compute type: gathered once, not for every token. The prompt, whose products are large, is
+    # read with the training layout, a layer's weights at a time.
+    whole = constrain_tree(compute_type(params, model.spec), drop=("fsdp",))
     count, width = tokens.shape
     soft = 0 if prefix is None else prefix.shape[0]
     hidden, cache = model.apply({"params": params}, tokens, Context.of(valid), prefix, max_new)
     start = soft + valid.sum(axis=1)
 
     def choose(last: jax.Array, t: jax.Array) -> tuple[jax.Array, jax.Array]:
-        logits = model.apply({"params": params}, last, temperature or 1.0, method="logits")
+        logits = model.apply({"params": whole}, last, temperature or 1.0, method="logits")
         if temperature:
             token, logp = draw(logits, jax.vmap(lambda key: jax.random.uniform(jax.random.fold_in(key, t)))(keys))
         else:
@@ -109,7 +112,7 @@ def sample(
     def body(carry):
         t, token, previous, cache, done, out, logps, length = carry
         last, cache = model.apply(
-            {"params": params}, token, previous, start + t - 1, soft + width + t - 1, cache, method="decode_step"
+            {"params": whole}, token, previous, start + t - 1, soft + width + t - 1, cache, method="decode_step"
         )
         new, logp = choose(last, t)
         out, logps = write(t, new, logp, done, out, logps)

@@ -1,5 +1,6 @@
 """The one decoder: the tiny CPU model, Gemma, Qwen and Llama are `ModelSpec`s of it. Flax Linen with explicit-shape parameters
-and einsum; layers are unrolled (few-layer CPU models decode twice as fast that way). Parameters carry no sharding annotations.
+and einsum. Layers are unrolled (few-layer CPU models decode twice as fast that way) or, with `ModelSpec.scan`, one scanned
+layer, except in decoding. Parameters are each layer's own either way, and carry no sharding annotations.
 
 Shapes: B batch, T query slots, S key slots, D width, N heads, G key and value heads, H head size, M mlp width, V vocabulary,
 L layers.
@@ -8,7 +9,8 @@ Slots and positions are different things: a slot is an index of an array, a posi
 may be padded on either side; `Context` says which slots are real, so padding never changes a real token's output.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import flax.struct
@@ -16,10 +18,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from traitrl_jax.config import ModelSpec
-from traitrl_jax.models.attention import attend, norm, soft_cap, within
-from traitrl_jax.models.layer import KEEP, Layer, norm_scale
-from traitrl_jax.runtime.mesh import constrain_rows, constrain_tree
+from traitrl_jax.config import ModelSpec, RopeScaling
+from traitrl_jax.models.attention import attend, frequencies, norm, soft_cap, within
+from traitrl_jax.models.flash import Run
+from traitrl_jax.models.layer import KEEP, Layer, compute_type, norm_scale
+from traitrl_jax.runtime.mesh import constrain_rows, constrain_tree, on_tpu
 
 _WINDOW = 6.0  # tokens over which the window mean fades by e
 _LONGER_MATCH = 8.0  # weight of a two-token match beside 1 for one token
@@ -37,11 +40,12 @@ class Context:
     positions: Int[Array, "B T"]
     segments: Int[Array, "B T"]
     follows: Int[Array, "B T"]  # slot of the token before; -1: none
+    single: bool = flax.struct.field(pytree_node=False, default=False)  # known to be one run of real slots in every row
 
     @classmethod
     def of(cls, valid: Bool[Array, "B T"]) -> "Context":
         """One segment; padding on either side."""
-        return cls.shared(jnp.where(valid, 0, -1))
+        return cls.shared(jnp.where(valid, 0, -1)).replace(single=True)
 
     @classmethod
     def shared(cls, segments: Int[Array, "B T"]) -> "Context":
@@ -123,7 +127,7 @@ class Decoder(nn.Module):
             self.mix_follower = self.param("mix_follower", nn.initializers.orthogonal(), (s.width, s.width))
             self.mix_mean = self.param("mix_mean", nn.initializers.orthogonal(), (s.width, s.width))
         layer = Layer if s.remat == "none" else nn.remat(Layer, policy=KEEP[s.remat], methods=["block"])
-        self.layers = [layer(s, s.is_local(i), name=f"layer_{i}") for i in range(s.layers)]
+        self.layers = [layer(s, name=f"layer_{i}") for i in range(s.layers)]
         self.norm_out = norm_scale(self, s, "norm_out", s.width)
         if not s.tied:
             self.head = self.param("head", nn.initializers.normal(s.width**-0.5), (s.width, self.vocabulary))
@@ -166,18 +170,52 @@ class Decoder(nn.Module):
             )
             history = History(*(jnp.pad(a, ((0, 0), (length, 0)), constant_values=-1) for a in history))
             history = history._replace(positions=context.positions)
-        mask, keys, values = context.mask(), [], []
-        near = self._near(mask, context.positions, context.positions)
-        grow = ((0, 0), (0, 0), (0, room), (0, 0))
-        for layer in self.layers:
-            x, k, v = layer.block(constrain_rows(x), context.positions, near if layer.local else mask)
-            keys.append(jnp.pad(k, grow))
-            values.append(jnp.pad(v, grow))
+        run = self._scanned if self.spec.scan and not self.is_initializing() else self._unrolled
+        x, keys, values = run(x, context.positions, self._sight(context))
         behind = ((0, 0), (0, room))
+        keys, values = (tuple(jnp.pad(a, ((0, 0), (0, 0), *behind[1:], (0, 0))) for a in kept) for kept in (keys, values))
         history = History(*(jnp.pad(a, behind, constant_values=-1) for a in history))
-        cache = Cache(tuple(keys), tuple(values), jnp.pad(context.valid, behind), history)
+        cache = Cache(keys, values, jnp.pad(context.valid, behind), history)
         hidden = norm(x, self.norm_out, self.spec.norm_eps)
         return (hidden if prefix is None else hidden[:, prefix.shape[0] :]), cache
+
+    def _sight(self, context: Context) -> Callable[[bool | jax.Array], Any]:
+        """What a layer's slots see, given whether it is local: a mask, or what stands for it in the TPU's kernel."""
+        if self.spec.flash and context.single and on_tpu():
+            return lambda local: Run(context.valid, jnp.asarray(local), self.spec.window)
+        mask = context.mask()
+        near = self._near(mask, context.positions, context.positions)
+        return lambda local: jnp.where(local, near, mask)
+
+    def _unrolled(self, x: Float[Array, "B T D"], positions: Int[Array, "B T"], sight: Callable[[bool], Any]):
+        """All layers, one after another: (output, keys and values of every layer)."""
+        kept = []
+        for i, layer in enumerate(self.layers):
+            local = self.spec.is_local(i)
+            x, *each = layer.block(constrain_rows(x), positions, self._frequency(local), sight(local))
+            kept.append(each)
+        return x, *zip(*kept, strict=True)
+
+    def _scanned(self, x: Float[Array, "B T D"], positions: Int[Array, "B T"], sight: Callable[[jax.Array], Any]):
+        """The same as a scan over stacked weights: a deep model compiles in the time of one layer. The stack is a second copy
+        of the weights, in the compute type and split over devices as they are; what a layer needs whole is gathered in its
+        turn."""
+        s, params = self.spec, self.variables["params"]
+        frequency = [self._frequency(local) for local in (False, True)]
+        stack = jax.tree.map(lambda *w: jnp.stack(w), *(compute_type(params[f"layer_{i}"], s) for i in range(s.layers)))
+
+        def one(x, each):
+            weights, local = each
+            turn = jnp.where(local, frequency[1], frequency[0])
+            weights = constrain_tree({"layer_0": weights})["layer_0"]
+            args = (constrain_rows(x), positions, turn, sight(local))
+            x, *kept = Layer(s, parent=None).apply({"params": weights}, *args, method="block")
+            return x, kept
+
+        if s.remat != "none":
+            one = jax.checkpoint(one, policy=KEEP[s.remat], prevent_cse=False)
+        x, kept = jax.lax.scan(one, x, (stack, jnp.array([s.is_local(i) for i in range(s.layers)])))
+        return x, *kept
 
     def decode_step(
         self,
@@ -197,17 +235,23 @@ class Decoder(nn.Module):
         x = self.embed(now, history, valid[:, None, :])
         mask, keys, values = valid[:, None, None, :], [], []
         near = self._near(mask, position[:, None], history.positions)
-        for layer, k_old, v_old in zip(self.layers, cache.keys, cache.values, strict=True):
-            q, k, v = layer.project(constrain_rows(x), position[:, None])
+        for i, (layer, k_old, v_old) in enumerate(zip(self.layers, cache.keys, cache.values, strict=True)):
+            local = self.spec.is_local(i)
+            q, k, v = layer.project(constrain_rows(x), position[:, None], self._frequency(local))
             keys.append(jax.lax.dynamic_update_slice(k_old, k, (0, 0, slot, 0)))
             values.append(jax.lax.dynamic_update_slice(v_old, v, (0, 0, slot, 0)))
-            seen = near if layer.local else mask
-            x = layer.finish(x, attend(q, keys[-1], values[-1], seen, self.spec.attention_cap))
+            x = layer.finish(x, attend(q, keys[-1], values[-1], near if local else mask, self.spec.attention_cap))
         return norm(x[:, 0], self.norm_out, self.spec.norm_eps), Cache(tuple(keys), tuple(values), valid, history)
 
     def _near(self, mask: jax.Array, queries: Int[Array, "B T"], keys: Int[Array, "B S"]) -> jax.Array:
         """The mask of local layers."""
         return within(mask, queries, keys, self.spec.window) if self.spec.window else mask
+
+    def _frequency(self, local: bool) -> Float[Array, " half"]:
+        """Of rotary positions in a local or a global layer."""
+        s = self.spec
+        base, scaling = (s.local_rope_base, RopeScaling()) if local else (s.rope_base, s.scaling)
+        return frequencies(int(s.head_dim * s.rope_share) // 2, base, scaling)
 
     def logits(self, hidden: Float[Array, "... D"], temperature: float = 1.0) -> Float[Array, "... V"]:
         """Next-token logits over `temperature`, in float32. A cap comes before the temperature."""

@@ -184,6 +184,12 @@ def shards() -> int:
     return math.prod(jax.sharding.get_abstract_mesh().shape.values())
 
 
+def on_tpu() -> bool:
+    """Are programs for TPUs: those of the mesh in use, or else of this machine?"""
+    device = jax.sharding.get_abstract_mesh().abstract_device
+    return (device.platform if device else jax.default_backend()) == "tpu"
+
+
 def _active() -> bool:
     return not jax.sharding.get_abstract_mesh().empty
 

@@ -38,7 +38,8 @@ def open_start(config: StudyConfig, place: Path) -> tuple[Tokenizer, Decoder]:
         tokenizer = load_tokenizer(place / "tokenizer.model")
         return tokenizer, Decoder(config.model, tokenizer.size)
     spec, vocabulary = read_spec(Path(config.pretrained))
-    spec = dataclasses.replace(spec, dtype=config.model.dtype, remat=config.model.remat)
+    own = config.model
+    spec = dataclasses.replace(spec, dtype=own.dtype, flash=own.flash, remat=own.remat, scan=own.scan)
     tokenizer = load_pretrained_tokenizer(Path(config.pretrained), family_of(spec), vocabulary)
     return tokenizer, Decoder(spec, vocabulary)
 

@@ -1,0 +1,19 @@
+"""The experiment with Gemma 3 4B (its text decoder): all parameters trained, the value a head on the policy.
+
+    hf download google/gemma-3-4b-it --local-dir checkpoints/gemma-3-4b-it      # a licence to accept
+    traitrl compile --config configs/gemma3_4b.py --topology v5e:4x4      # does it fit? needs no TPU
+    traitrl study --config configs/gemma3_4b.py
+
+Hardware: TPU v5e-16 (v5e:4x4). MEM
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from traitrl_jax.config import Bucket, StudyConfig, load_config
+
+
+def config() -> StudyConfig:
+    one = load_config(str(Path(__file__).with_name("gemma3_1b.py")))
+    rl = replace(one.rl, shared_trunk=True, value_lr=1e-3, buckets=(Bucket(112, 128, 48), Bucket(16, 512, 160)))
+    return replace(one, name="gemma3_4b", pretrained="checkpoints/gemma-3-4b-it", rl=rl)
