@@ -16,7 +16,8 @@ from traitrl_jax.runtime.compile.hlo import Collective
 from traitrl_jax.runtime.compile.program import Cost
 from traitrl_jax.runtime.mesh import choose_axes
 from traitrl_jax.study import ahead, ahead_table
-from traitrl_jax.study.bench import Setup, step_flops
+from traitrl_jax.study.bench.setup import Setup
+from traitrl_jax.study.bench.work import step_flops
 from traitrl_jax.study.check import check_config
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.py"))

@@ -31,7 +31,7 @@ from traitrl_jax.runtime.compile.program import compile_cost
 from traitrl_jax.runtime.files import write_json_atomic
 from traitrl_jax.runtime.mesh import ROWS, make_mesh, placed_shapes, use_mesh
 from traitrl_jax.study.ahead_table import Found, Plan, as_json, search_table, shape_of, table
-from traitrl_jax.study.bench import graded_buckets, quick_setup
+from traitrl_jax.study.bench.setup import graded_buckets, quick_setup
 from traitrl_jax.text.tokenizer import ANSWER, END
 
 _STOPS = 2  # tokens that end a reply in published formats
@@ -87,7 +87,7 @@ def _criteria(bucket: Bucket, tokens: int) -> Criteria:
 
 def lowered_programs(plan: Plan) -> tuple[int, Iterator[tuple[str, Callable[[], Any]]]]:
     """(bytes of all states on a chip, (name, what lowers it) of every program). Within the plan's mesh."""
-    (spec, vocabulary, rl, _), mesh = plan.setup, plan.mesh
+    (spec, vocabulary, rl, *_), mesh = plan.setup, plan.mesh
     model = Decoder(spec, vocabulary)
     key = jax.eval_shape(lambda: jax.random.key(0))  # its place is not known to the slice's devices
     stops = tuple(range(1, 1 + _STOPS)) if plan.published else (END,)

@@ -13,7 +13,8 @@ from traitrl_jax.models.layer import KEEP
 from traitrl_jax.runtime.compile.chips import Chip
 from traitrl_jax.runtime.compile.program import Cost
 from traitrl_jax.runtime.files import versions
-from traitrl_jax.study.bench import Setup, step_flops
+from traitrl_jax.study.bench.setup import Setup
+from traitrl_jax.study.bench.work import step_flops
 
 _FREE = 0.05  # of a chip's memory: left to the runtime, to programs and to gaps between buffers
 _GIB = 1 << 30
@@ -58,7 +59,7 @@ class Found(NamedTuple):
 
     @property
     def mfu(self) -> float:
-        """Model FLOPs (study/bench.step_flops: nothing recomputed) over what the chips could do in the step's floor."""
+        """Model FLOPs (study/bench/work.step_flops: nothing recomputed) over what the chips could do in the step's floor."""
         chips = self.plan.mesh.size
         return sum(step_flops(self.plan.setup).values()) / (chips * self.plan.chip.flops * self.floor) if self.floor else 0.0
 
