@@ -46,4 +46,4 @@ def test_two_processes_train_as_one(tmp_path):
 
     begun = train(tmp_path / "broken", 2, 1, stop_after=3)  # lines: the curve's, then one a step
     assert 2 <= len(begun) < 5
-    same(train(tmp_path / "broken", 1, 1), one)
+    same(train(tmp_path / "broken", 1, 2), one)  # the same mesh: on another one, rounding may tip a sampled token
