@@ -4,7 +4,8 @@
     traitrl compile --config configs/gemma3_12b.py --topology v5e:4x8      # does it fit? needs no TPU
     traitrl study --config configs/gemma3_12b.py
 
-Hardware: TPU v5e-32 (v5e:4x8). MEM
+Hardware: TPU v5e-32 (v5e:4x8). Not compiled yet: run the second command first.
+Nothing has run on a TPU, and no published weights have been trained with this code.
 """
 
 from dataclasses import replace

@@ -4,9 +4,9 @@
     traitrl compile --config configs/gemma3_1b.py --topology v5e:2x4                  # does it fit? on any machine
     traitrl study --config configs/gemma3_1b.py
 
-Hardware: TPU v5e-8 (v5e:2x4).
-
-MEM
+Hardware: TPU v5e-8 (v5e:2x4). By `traitrl compile --quick`, of 16 GiB a chip: rollout 6.8, grading 5.9, of which 4.2 are
+states; the update's compilation was not finished. Nothing has run on a TPU, and no published weights have
+been trained with this code.
 """
 
 from traitrl_jax.config import ArmConfig, Bucket, GraderConfig, ModelSpec, PretrainConfig, RLConfig, StudyConfig

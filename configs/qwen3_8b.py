@@ -4,7 +4,8 @@
     traitrl compile --config configs/qwen3_8b.py --topology v5e:4x4      # does it fit? needs no TPU
     traitrl study --config configs/qwen3_8b.py
 
-Hardware: TPU v5e-16 (v5e:4x4). MEM
+Hardware: TPU v5e-16 (v5e:4x4). Not compiled yet: run the second command first.
+Nothing has run on a TPU, and no published weights have been trained with this code.
 """
 
 from dataclasses import replace

@@ -64,6 +64,16 @@ def test_a_weight_gathered_in_every_turn_is_found():
     assert hlo.product_flops(module) == 7 * 2 * 4 * 16 * 16
 
 
+def test_a_loop_may_take_several_steps_in_a_turn():
+    """The partitioner's own loops over shards count by twos, or add one twice: 4 turns of a bound of 7."""
+    grown = PARTED.replace(
+        "  %j = s32[] get-tuple-element(%b), index=0\n",
+        "  %i0 = s32[] get-tuple-element(%b), index=0\n  %one = s32[] constant(1)\n  %i1 = s32[] add(%i0, %one)\n"
+        "  %j = s32[] add(%i1, %one)\n",
+    )
+    assert hlo.product_flops(hlo.parse(grown)) == 4 * 2 * 4 * 16 * 16
+
+
 def scanned(stack, x):
     """[L, D, D] and [B, D]: a product a layer, in a loop."""
     return jax.lax.scan(lambda x, w: (jnp.tanh(x @ w), None), x, stack)[0]

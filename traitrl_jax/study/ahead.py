@@ -29,7 +29,7 @@ from traitrl_jax.rl.update import init_state
 from traitrl_jax.runtime.compile.chips import open_slice
 from traitrl_jax.runtime.compile.program import compile_cost
 from traitrl_jax.runtime.files import write_json_atomic
-from traitrl_jax.runtime.mesh import ROWS, make_mesh, placed_shapes, use_mesh
+from traitrl_jax.runtime.mesh import ROWS, make_mesh, placed_shapes
 from traitrl_jax.study.ahead_table import Found, Plan, as_json, search_table, shape_of, table
 from traitrl_jax.study.bench.setup import graded_buckets, quick_setup
 from traitrl_jax.text.tokenizer import ANSWER, END
@@ -128,7 +128,7 @@ def _bytes(leaf: Any) -> int:
 
 def compile_plan(plan: Plan) -> Found:
     """Compile all programs of a step."""
-    with use_mesh(plan.mesh):
+    with jax.set_mesh(plan.mesh):  # also of one chip, which use_mesh would leave to this machine
         states, programs = lowered_programs(plan)
         costs = []
         for name, lower in programs:

@@ -148,12 +148,29 @@ def trips(module: Module, loop: Op) -> int:
     if known:
         return int(known[1])
     condition = re.search(r"condition=%?([\w.\-]+)", loop.text)[1]
-    bounds = [1]
+    bounds, step = [1], _step(module, loop)
     for name in reached(module, condition):
         for op in module.computations[name].ops.values():
             if op.kind == "constant" and op.shapes and op.shapes[0].kind in ("s32", "u32", "s64") and not op.shapes[0].sizes:
                 bounds.append(int(re.match(r"-?\d+", op.text)[0]))
-    return max(bounds)
+    return -(-max(bounds) // step)
+
+
+def _step(module: Module, loop: Op) -> int:
+    """By how much a loop's counter grows in a turn: the partitioner's own loops take two shards at a time."""
+    body = module.computations[re.search(r"body=%?([\w.\-]+)", loop.text)[1]]
+    for name in body.ops[body.root].operands:
+        grown, op = 0, body.ops[name]
+        while op.kind == "add" and op.shapes[0].kind in ("s32", "u32", "s64") and not op.shapes[0].sizes:
+            parts = [body.ops[part] for part in op.operands]
+            constant = next((part for part in parts if part.kind == "constant"), None)
+            if constant is None:
+                break
+            grown += int(re.match(r"-?\d+", constant.text)[0])
+            op = next(part for part in parts if part is not constant)
+        if op.kind == "get-tuple-element" and grown > 0:
+            return grown
+    return 1
 
 
 def reached(module: Module, name: str) -> list[str]:

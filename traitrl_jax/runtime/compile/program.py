@@ -77,7 +77,7 @@ def compile_cost(name: str, lowered: Any) -> Cost:
 
 def _partitioned(folder: Path) -> str:
     """The program behind the partitioner; for one device, which has none, as it was given to the compiler."""
-    for pattern in ("*after_*spmd-partitioning*.txt", "*before_optimizations.txt"):
+    for pattern in ("*after_*spmd-partitioning.before*.txt", "*before_optimizations.txt"):
         found = sorted(folder.glob(pattern))
         if found:
             return found[-1].read_text(encoding="utf-8")
