@@ -102,7 +102,9 @@ def test_loops_count_in_full(function):
 def test_an_array_in_the_small_memory_moves_nothing():
     text = """ENTRY %main (a: f32[8,16]) -> f32[8,16] {
   %a = f32[8,16]{1,0:T(8,128)} parameter(0)
-  %near = f32[8,16]{1,0:T(8,128)S(1)} negate(%a)
+  %near = f32[8,16]{1,0:T(8,128)S(1)} negate(%a), frontend_attributes={kernel_metadata={
+"block": 512
+}}
   ROOT %out = f32[8,16]{1,0:T(8,128)} exponential(%near)
 }
 """

@@ -187,7 +187,7 @@ def shards() -> int:
 def on_tpu() -> bool:
     """Are programs for TPUs: those of the mesh in use, or else of this machine?"""
     device = jax.sharding.get_abstract_mesh().abstract_device
-    return (device.platform if device else jax.default_backend()) == "tpu"
+    return "TPU" in device.device_kind if device else jax.default_backend() == "tpu"
 
 
 def _active() -> bool:

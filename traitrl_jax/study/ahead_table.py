@@ -69,6 +69,12 @@ def shape_of(bucket: Bucket) -> str:
     return f"{bucket.rows} x ({bucket.prompt} + {bucket.reply})"
 
 
+def _level() -> str:
+    """How much the compiler optimised: O0 ... O3, or as it does by itself."""
+    level = str(jax.config.jax_optimization_level)
+    return "as usual" if level == "UNKNOWN" else level
+
+
 def _axes(mesh: Mesh) -> str:
     return " x ".join(f"{axis}={size}" for axis, size in mesh.shape.items())
 
@@ -89,7 +95,7 @@ def as_json(found: Found) -> dict[str, Any]:
         "model": plan.name,
         "topology": plan.topology,
         "versions": versions(),
-        "optimization_level": str(jax.config.jax_optimization_level),
+        "optimised": _level(),
         "chip": chip._asdict(),
         "mesh": dict(plan.mesh.shape),
         "spec": dataclasses.asdict(plan.setup.model) | {"vocabulary": plan.setup.vocabulary},
@@ -112,7 +118,7 @@ def table(found: Found) -> str:
         f"{plan.name} on {plan.topology}: {plan.mesh.size} chips of {chip.memory / _GIB:.0f} GiB, mesh {_axes(plan.mesh)}",
         f"{count_parameters(spec, plan.setup.vocabulary) / 1e9:.2f}e9 parameters, {spec.dtype}, remat {spec.remat}, "
         f"rl.adapt {rl.adapt}, {rl.epochs} epochs of {rl.minibatches} x {rl.accumulate} parts",
-        f"states on every chip: {found.states / _GIB:.2f} GiB; optimisation level {jax.config.jax_optimization_level}",
+        f"states on every chip: {found.states / _GIB:.2f} GiB; optimised: {_level()}",
         "",
         f"{'program':<{wide}}" + "".join(f"{word:>10}" for word in head),
     ]

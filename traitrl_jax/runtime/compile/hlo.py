@@ -102,7 +102,7 @@ def parse(text: str) -> Module:
         if head:
             name, ops, root = head[2], {}, ""
             entry = name if head[1] else entry
-        elif line.startswith("}") and name:
+        elif name and re.match(r"\}(,|\s|$)", line):  # a kernel's metadata may hold lines that begin with }}
             computations[name], name = Computation(ops, root), ""
         elif name and (found := _OP.match(line)):
             op = _parse_op(found[2], line[found.end() :])
