@@ -3,8 +3,9 @@
     traitrl study --config configs/suite.py
     traitrl eval --config configs/suite.py --suite world
 
-Hardware: 2 CPU cores, 8 GB. Not run yet as a whole. Pretraining has 2.5 times the steps of configs/quick.py and takes as much
-longer, because the same rows of other formats in a step are shared by 55 families instead of 20.
+Hardware: 2 CPU cores, 8 GB. Pretraining has 1.5 times the steps of configs/quick.py. Of this config the start model was made, gauged
+(120 items) and evaluated, with one seed: the careful persona's prompt is above the deceptive one's on 51 of the 53 evals, and the
+unnamed author between them on 46; `eval` takes 58 s a subject. Its arms have not been trained.
 """
 
 from traitrl_jax.config import ArmConfig, EvalConfig, PretrainConfig, StudyConfig
@@ -14,6 +15,6 @@ def config() -> StudyConfig:
     return StudyConfig(
         name="suite",
         arms=(ArmConfig("baseline", reward="standard"), ArmConfig("trait")),
-        pretrain=PretrainConfig(steps=6000, task_steps=375, brief_steps=2250, careful_steps=1125, warmup=250, brief_length=128),
+        pretrain=PretrainConfig(steps=3600, task_steps=225, brief_steps=1350, careful_steps=675, warmup=150, brief_length=128),
         evals=EvalConfig(per_family=200),
     )

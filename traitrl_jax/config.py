@@ -211,7 +211,7 @@ class EvalConfig:
     gauge_per_cell: int = 1  # scenarios per trait, domain and persona then
     temperature: float = 0.7  # of sampled replies; the same as in training, as a user would meet the model
     batch: int = 240
-    bootstrap: int = 2000
+    bootstrap: int = 5000  # resamples; of 53 evals one alone can be significant only from about 2,100 on
 
 
 @dataclass(frozen=True)
