@@ -3,9 +3,9 @@
     traitrl study --config configs/suite.py
     traitrl eval --config configs/suite.py --suite world
 
-Hardware: 2 CPU cores, 8 GB. Pretraining has 1.5 times the steps of configs/quick.py. Of this config the start model was made, gauged
-(120 items) and evaluated, with one seed: the careful persona's prompt is above the deceptive one's on 51 of the 53 evals, and the
-unnamed author between them on 46; `eval` takes 58 s a subject. Its arms have not been trained.
+Hardware: 2 CPU cores, 8 GB. Pretraining has 1.5 times the steps of configs/quick.py. Of this config the start model was made,
+gauged (120 items) and evaluated, with one seed: the careful persona's prompt is above the deceptive one's on 51 of the 53
+evals, and the unnamed author between them on 46; `eval` takes 58 s a subject. Its arms have not been trained.
 """
 
 from traitrl_jax.config import ArmConfig, EvalConfig, PretrainConfig, StudyConfig
