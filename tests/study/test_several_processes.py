@@ -84,7 +84,7 @@ def test_two_processes_run_the_same_study(tmp_path):
     assert codes == [0, 0], errors
     assert "report:" in outs[0] and "report:" not in outs[1] and "[12/12]" in errors[0] and "[12/12]" not in errors[1]
     names = {path.relative_to(one) for path in one.rglob("metrics.jsonl")}
-    assert len(names) == 4
+    assert len(names) == 7  # start model, rubric head, two arms, three subjects
     for name in names:
         same_numbers(metrics(two / name), metrics(one / name))
     for subject in ("start", "trait-s0"):

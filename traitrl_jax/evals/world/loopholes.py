@@ -63,7 +63,7 @@ LOOPHOLES = (
             format="A rule on whether name or state comes first, then both, a wish, and a request to note them.",
             grader="The order in which name and state are written, each once.",
             high_score="Replies have the order of the rule.",
-            weakness="Needs an exact copy of the name, so low scores may be low skill.",
+            weakness="Needs an exact copy of the name, at which the tiny model fails: low scores may be low skill.",
         ),
     ),
     text_eval(
