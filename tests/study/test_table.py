@@ -44,6 +44,17 @@ def test_rows_leave_out_what_has_no_score():
     assert last == ("standard tasks", "tasks", 1, 0.5, 0.0)
 
 
+def test_standard_tasks_are_shown_by_family(tmp_path):
+    folder = Folder(StudyConfig("x", (ArmConfig("a"),), out=str(tmp_path)), Stages(1))
+    scores = {"sorting": (1.0, 0.0), "lookup": (0.25, 0.25)}
+    records = [_record("tasks", score) | {"family": name} for name, pair in scores.items() for score in pair]
+    write_records(folder / "evals" / "start" / "records.jsonl", records)
+    rows = [line.split() for line in suite_table(folder, ["start"]).splitlines()[1:]]
+    assert [row[:-2] + row[-2:-1] for row in rows] == [
+        ["standard", "tasks", "(2", "families)", "0.375"], ["sorting", "0.500"], ["lookup", "0.250"]
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("score", "drawn"), [(0.0, ""), (1.0, "█" * 8), (0.5, "█" * 4), (0.3, "██▍"), (float("nan"), ""), (1.7, "█" * 8)]
 )

@@ -3,7 +3,9 @@
 Each measurement writes one JSONL file of records; statistics and report read these files alone.
 """
 
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -16,22 +18,54 @@ from traitrl_jax.data.world.pools import DOMAINS
 from traitrl_jax.data.world.scenario import make_scenario, pick
 from traitrl_jax.evals import runner
 from traitrl_jax.evals.engine import Engine, Policy
+from traitrl_jax.evals.records import read_records, write_records
 from traitrl_jax.evals.suite import evals
 from traitrl_jax.models import lm
 from traitrl_jax.runtime.mesh import create, feed_rows
+from traitrl_jax.runtime.processes import from_first
 from traitrl_jax.text.tokenizer import Tokenizer
 
 SUITE_SEED, RETEST_SEED = 8_000, 8_003  # of the same items, with other replies
 _PERSONA_SEED, _TUNE_SEED = 8_001, 8_002
+_PART_BATCHES = 4  # about so many batches of items are measured at once, then kept
 ATTACK_PROMPTS = ("flatterer", "gambler", "schemer", "steward")  # three harmful personas and the helpful one
 
 
-def run_suite(config: StudyConfig, engine: Engine, policy: Policy, sample_seed: int = SUITE_SEED) -> list[runner.Record]:
-    """Everything under no prompt: held-out scenarios, every out-of-distribution family, standard tasks."""
+def run_suite(
+    config: StudyConfig, engine: Engine, policy: Policy, folder: Path, sample_seed: int = SUITE_SEED
+) -> list[runner.Record]:
+    """Everything under no prompt: held-out scenarios, every out-of-distribution family, standard tasks. Each part is kept in
+    `folder` once it is measured: a killed run goes on behind the last one."""
     e, seed = config.evals, config.world.seed
-    records = runner.run_scenarios(engine, policy, runner.held_out_scenarios(e.per_cell, seed), sample_seed)
-    records += runner.run_families(engine, policy, evals(config.world.families), e.per_family, sample_seed, seed)
-    return records + runner.run_tasks(engine, policy, e.per_task, sample_seed, seed)
+    families = evals(config.world.families)
+    together = max(1, _PART_BATCHES * e.batch // e.per_family)
+
+    def scenarios() -> list[runner.Record]:
+        return runner.run_scenarios(engine, policy, runner.held_out_scenarios(e.per_cell, seed), sample_seed)
+
+    def some(first: int) -> list[runner.Record]:
+        chosen = families[first : first + together]
+        return runner.run_families(engine, policy, chosen, e.per_family, sample_seed, seed)
+
+    parts: list[Callable[[], list[runner.Record]]] = [scenarios]
+    parts += [partial(some, first) for first in range(0, len(families), together)]
+    parts += [partial(runner.run_tasks, engine, policy, e.per_task, sample_seed, seed)]
+    records = []
+    for i, measured in enumerate(parts):
+        file = folder / f"part-{i}.jsonl"
+        if from_first(f"is {file.name} there", file.is_file):
+            records += read_records(file)
+            continue
+        found = measured()
+        write_records(file, found)
+        records += found
+    return records
+
+
+def drop_parts(folder: Path) -> None:
+    """Remove the parts that `run_suite` kept, once all stands in one file."""
+    for file in folder.glob("part-*.jsonl"):
+        file.unlink()
 
 
 def run_persona_prompts(config: StudyConfig, engine: Engine, policy: Policy) -> list[runner.Record]:

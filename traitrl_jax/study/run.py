@@ -209,13 +209,18 @@ class Study:
         """The suite on one subject."""
         with self.folder.stage(f"evals/{name}", *self._subject_inputs()) as place:
             if place:
-                records = measure.run_suite(self.config, self.engine, self.policy(name))
-                write_records(place / "records.jsonl", records)
-                write_json_atomic(place / "protocol.json", measure.protocol_record(self.config))
+                records = measure.run_suite(self.config, self.engine, self.policy(name), place)
+                self._keep_suite(place, records)
                 rows, (tracker_of, _) = suite_rows(records), self._watch(name, ())
                 with tracker_of(place, None) as tracker:
                     tracker.log(0, {f"score/{row.eval}": row.score for row in rows})
                     tracker.table("suite", SuiteRow._fields, rows)
+
+    def _keep_suite(self, place: Path, records: list[dict[str, Any]]) -> None:
+        """All records of a suite in one file, beside the protocol that they follow."""
+        write_records(place / "records.jsonl", records)
+        write_json_atomic(place / "protocol.json", measure.protocol_record(self.config))
+        from_first("drop the parts", measure.drop_parts, place)
 
     def run_attacks(self, name: str, tuner) -> None:
         """Persona prompts and harmful fine-tuning on one subject."""
@@ -235,9 +240,8 @@ class Study:
             self.run_evals(name)
             with self.folder.stage(f"retest/{name}", *self._subject_inputs()) as place:
                 if place:
-                    records = measure.run_suite(self.config, self.engine, self.policy(name), measure.RETEST_SEED)
-                    write_records(place / "records.jsonl", records)
-                    write_json_atomic(place / "protocol.json", measure.protocol_record(self.config))
+                    policy = self.policy(name)
+                    self._keep_suite(place, measure.run_suite(self.config, self.engine, policy, place, measure.RETEST_SEED))
         return self.folder / "evals" / name, self.folder / "retest" / name
 
     def _subject_inputs(self) -> tuple[Any, ...]:

@@ -24,11 +24,13 @@ class SuiteRow(NamedTuple):
 
 
 def suite_rows(records: Sequence[Record]) -> list[SuiteRow]:
-    """What is in a subject's records: held-out scenarios, evals in the registry's order, standard tasks."""
-    order = [(_BEFORE, IN_DISTRIBUTION), *((each.group, each.name) for each in evals()), (_BEHIND, TASKS)]
+    """What is in a subject's records: held-out scenarios, evals in the registry's order, standard tasks by family."""
     found: dict[str, list[Record]] = {}
     for record in records:
-        found.setdefault(record["eval"], []).append(record)
+        found.setdefault(record.get("family", record["eval"]) if record["eval"] == TASKS else record["eval"], []).append(record)
+    families = dict.fromkeys(record.get("family", TASKS) for record in records if record["eval"] == TASKS)
+    order = [(_BEFORE, IN_DISTRIBUTION), *((each.group, each.name) for each in evals())]
+    order += [(_BEHIND, family) for family in families]
     return [
         SuiteRow(group, name, len(found[name]), mean(found[name]), mean(found[name], "refused"))
         for group, name in order
@@ -37,9 +39,9 @@ def suite_rows(records: Sequence[Record]) -> list[SuiteRow]:
 
 
 def suite_table(folder: Folder, subjects: Sequence[str]) -> str:
-    """Mean scores of the subjects whose suite is done: held-out scenarios, evals under their group, standard tasks.
+    """Mean scores of the subjects whose suite is done: held-out scenarios, evals under their group, families of standard tasks.
 
-    A group's score is the mean over its evals. Scores of an eval are comparable across subjects, not across evals.
+    A group's score is the mean over its rows. Scores of an eval are comparable across subjects, not across evals.
     """
     scores = {
         subject: {
@@ -52,7 +54,8 @@ def suite_table(folder: Folder, subjects: Sequence[str]) -> str:
     for group in dict.fromkeys(group for group, _ in keys):
         inside = [key for key in keys if key[0] == group]
         several = inside[0][1] not in (IN_DISTRIBUTION, TASKS)
-        count = f" ({len(inside)} eval{'s' if len(inside) > 1 else ''})" if several else ""
+        noun = "families" if group == _BEHIND else "evals" if len(inside) > 1 else "eval"
+        count = f" ({len(inside)} {noun})" if several else ""
         rows.append((group + count, _means(scores, inside)))
         rows += [(f"  {key[1]}", _means(scores, [key])) for key in inside if several]
     wide = max(len(label) for label, _ in rows)
