@@ -53,6 +53,7 @@ def interruptions(rng: random.Random) -> list[Interruption]:
         Interruption("arms/baseline-s0", signal.SIGKILL, lines(rng.randint(3, 9), "arms/baseline-s0")),
         Interruption("arms/trait-s0", signal.SIGTERM, lines(rng.randint(2, 5), "arms/trait-s0")),
         Interruption("arms/trait-s0", signal.SIGKILL, lines(rng.randint(7, 9), "arms/trait-s0")),
+        Interruption("evals/start", signal.SIGKILL, lambda folder: (folder / "evals/start/part-0.jsonl").is_file()),
         Interruption("attacks/start", signal.SIGKILL, lambda folder: (folder / "attacks/start/personas.jsonl").is_file()),
     ]
 
@@ -127,7 +128,7 @@ def test_an_interrupted_study_ends_like_an_uninterrupted_one(tmp_path):
     assert not different
 
     kept = {p.relative_to(whole) for pattern in ("*.jsonl", "gauge.json", "audit.json") for p in whole.rglob(pattern)}
-    assert len(kept) == 4 + 2 + 3 * 3  # metrics; gauge and audit; records of three subjects
+    assert len(kept) == 4 + 2 + 3 * 4  # metrics; gauge and audit; records and scores of three subjects
     assert not [str(name) for name in kept if (whole / name).read_bytes() != (broken / name).read_bytes()]
 
     one, other = (json.loads((folder / "results.json").read_text()) for folder in (whole, broken))
