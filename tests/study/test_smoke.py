@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from traitrl_jax.data.world.formats import CORE
 from traitrl_jax.evals.suite import evals
 
 pytestmark = pytest.mark.slow
@@ -45,7 +46,7 @@ def test_a_study_ends_in_a_report(study):
     assert "</html>" in (folder / "report.html").read_text(encoding="utf-8")
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     assert set(results["in_distribution"]["scores"]) == {"start", "baseline", "trait"}
-    assert results["headline"]["of"] == sum(each.counted for each in evals())
+    assert results["headline"]["of"] == sum(each.counted for each in evals(CORE))
     steps = [json.loads(line) for line in (folder / "arms" / "trait-s0" / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in steps if "reward" in line] == [1, 2, 3, 4]
 
