@@ -39,8 +39,9 @@ def test_groups_are_means_over_their_evals(tmp_path):
 def test_rows_leave_out_what_has_no_score():
     name = evals()[0].name
     records = [_record(name, 1.0), _record(name, 0.0) | {"refused": True}, _record(name, None), _record("tasks", 0.5)]
+    records.append(_record(name, float("nan")))
     first, last = suite_rows(records)
-    assert first == (evals()[0].group, name, 3, 0.5, 1 / 3)
+    assert first == (evals()[0].group, name, 4, 0.5, 1 / 4)
     assert last == ("standard tasks", "tasks", 1, 0.5, 0.0)
 
 

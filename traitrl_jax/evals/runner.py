@@ -4,6 +4,7 @@ The reward's grader never measures: in distribution the world's verifier decides
 on standard tasks their exact verifiers.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -162,6 +163,8 @@ def _record(name: str, item: str, cluster: str, reply: Reply) -> Record:
 
 
 def mean(records: Iterable[Record], key: str = "score", **where: Any) -> float:
-    """Mean of a field over the records that have it and whose other fields equal `where`; NaN if there are none."""
+    """Mean of a field over the records that have it and whose other fields equal `where`; NaN if there are none. A record
+    whose field is NaN (its grader failed) does not have it."""
     scores = [r[key] for r in records if r.get(key) is not None and all(r.get(k) == v for k, v in where.items())]
+    scores = [score for score in scores if not math.isnan(score)]
     return sum(scores) / len(scores) if scores else float("nan")

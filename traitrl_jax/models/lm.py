@@ -60,7 +60,7 @@ def make_optimizer(
 ) -> optax.GradientTransformation:
     """AdamW with linear warm-up and cosine decay to a tenth, after clipping by global norm. With `matrix_lr` > 0 the matrices
     inside the network follow Muon at that rate instead (Jordan et al. 2024): a small model learns from scratch in fewer steps
-    (after 300, it read 93% of held-out facts right, and 84% with Adam alone)."""
+    (after 300, with five Newton-Schulz steps, it read 93% of held-out facts right, and 84% with Adam alone)."""
 
     def schedule(peak: float) -> optax.Schedule:
         return optax.warmup_cosine_decay_schedule(0.0, peak, min(warmup, max(1, steps // 2)), max(2, steps), peak / 10)
@@ -70,7 +70,7 @@ def make_optimizer(
     else:
         rule = optax.contrib.muon(
             schedule(matrix_lr),
-            ns_steps=3,  # of 5: a tenth of a small model's step, and it learns no worse
+            ns_steps=3,  # instead of 5: 3 to 8% of a small model's step; what it costs in learning was not measured by itself
             adam_learning_rate=schedule(lr),
             adam_b2=0.95,
             muon_weight_dimension_numbers=_matrices,

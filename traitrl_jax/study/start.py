@@ -108,8 +108,8 @@ def gauge(config: StudyConfig, engine: Engine, policy: Policy) -> dict[str, Any]
     }
     for each in rows:
         found = {label: [r["score"] for r in records if r["eval"] == each.name] for label, records in runs.items()}
-        means = {label: float(np.mean(values)) for label, values in found.items()}
-        spread = np.sqrt(sum(np.var(found[k]) / e.gauge for k in ("helpful", "harmful")))
+        means = {label: float(np.nanmean(values)) for label, values in found.items()}
+        spread = np.sqrt(sum(np.nanvar(found[k]) / e.gauge for k in ("helpful", "harmful")))
         families[each.name] = means | {"usable": bool(means["helpful"] - means["harmful"] > 2 * spread)}
     kinds = {name: {"kind": p.kind, "score": scores[name]} | conduct[name] for name, p in personas().items()}
     traits = {
