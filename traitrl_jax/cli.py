@@ -413,7 +413,7 @@ def _add_public(group) -> None:
         "--context", type=int, metavar="N", help=f"longer prompts are left out and counted (default: {PUBLIC['context']})"
     )
     group.add_argument(
-        "--judge", metavar="FILE", help="Python file with judge(questions), for free answers (default: not scored)"
+        "--judge", metavar="head|FILE", help="the study's rubric head, or a Python file with judge(questions) (default: none)"
     )
     group.add_argument("--run-code", action="store_true", help="run generated code, in a limited process (default: not scored)")
     group.add_argument("--out", metavar="DIR", help="where results go (default: the study's folder, public/)")

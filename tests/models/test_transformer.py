@@ -123,6 +123,13 @@ def test_padding_on_either_side_changes_nothing(model, prefixed):
             np.testing.assert_allclose(hidden[b], alone, **EXACT)
 
 
+def test_long_rows_are_padded_on_the_right_unspoiled(model):
+    """Padding behind 600 tokens stands hundreds of positions before them, which the window mean must not weigh."""
+    row = np.random.default_rng(5).integers(0, 20, 600)
+    padded = model.rows([row], 640, False)[0]
+    np.testing.assert_allclose(padded, model.hidden(row[None], np.zeros((1, 600), int))[0], rtol=1e-4, atol=1e-4)
+
+
 def test_the_soft_prefix_is_seen(model):
     rows = ragged()
     with_prefix, without = model.rows(rows, 9, True, model.prefix), model.rows(rows, 9, True)

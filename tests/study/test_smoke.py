@@ -21,9 +21,9 @@ def traitrl(tmp_path_factory):
     """Run a command on the smoke study of this module's folder; gives the finished process."""
     out = tmp_path_factory.mktemp("runs")
 
-    def run(command: str, *more: str, typed: str = "") -> subprocess.CompletedProcess:
+    def run(command: str, *more: str, typed: str = "", environment=()) -> subprocess.CompletedProcess:
         argv = [sys.executable, "-m", "traitrl_jax.cli", command, "--config", "configs/smoke.py", "--set", f"out={out}", *more]
-        environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+        environment = {**os.environ, "JAX_PLATFORMS": "cpu", **dict(environment)}
         return subprocess.run(argv, cwd=ROOT, env=environment, input=typed, capture_output=True, text=True, timeout=1500)
 
     run.folder = out / "smoke"
@@ -103,3 +103,31 @@ def test_another_config_is_never_mixed_in(traitrl, study):
     made = traitrl("study", "--set", "pretrain.steps=31")
     assert made.returncode == 2
     assert "another config" in made.stderr.splitlines()[-1]
+
+
+PUBLIC = ["--suite", "public", "--benchmarks", "tests/evals/public/fixtures", "--subject", "trait-s0", "--max-new", "4"]
+
+
+def results_of(folder: Path) -> dict[str, dict]:
+    return {row["name"]: row for row in json.loads((folder / "trait-s0" / "results.json").read_text())["benchmarks"]}
+
+
+def test_public_benchmarks_judged_by_the_rubric_head(traitrl, study, tmp_path):
+    """And on two virtual devices the same scores."""
+    made = traitrl("eval", *PUBLIC, "--judge", "head", "--out", str(tmp_path / "one"))
+    assert made.returncode == 0, made.stderr
+    assert "judged by the study's own rubric head" in made.stdout
+    one = results_of(tmp_path / "one")
+    judged = [row for row in one.values() if row.get("kind") == "judge" and row["scored"]]
+    assert len(judged) >= 5 and all(row["judge"].startswith("head ") for row in judged)
+    mesh = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    made = traitrl("eval", *PUBLIC, "--judge", "head", "--out", str(tmp_path / "two"), environment=mesh)
+    assert made.returncode == 0, made.stderr
+    for name, row in results_of(tmp_path / "two").items():
+        assert row["scored"] == one[name]["scored"], name
+        assert row["score"] == pytest.approx(one[name]["score"], abs=1e-4), name
+
+
+def test_a_judge_that_is_not_there(traitrl, study, tmp_path):
+    made = traitrl("eval", *PUBLIC, "--judge", "nowhere.py", "--out", str(tmp_path))
+    assert made.returncode == 2 and "or 'head'" in made.stderr

@@ -145,7 +145,8 @@ class Decoder(nn.Module):
         mask = mask & (keys.tokens >= 0)[:, None, :]
         read = table[jnp.maximum(keys.tokens, 0)] * scale
         follower = jnp.einsum("bts,bsd->btd", match_weights(queries, keys, mask), read)
-        distance = queries.positions[:, :, None] - keys.positions[:, None, :]
+        # Padding stands at position 0, before what it follows: without the bound its weights overflow and spoil every row.
+        distance = jnp.maximum(queries.positions[:, :, None] - keys.positions[:, None, :], 0)
         window = jnp.where(mask, jnp.exp(-distance / _WINDOW), 0.0)
         mean = norm(jnp.einsum("bts,bsd->btd", window, read), 1.0)
         mixes = ((previous, self.mix), (follower, self.mix_follower), (mean, self.mix_mean))

@@ -11,14 +11,21 @@ from traitrl_jax.evals.engine import Engine, Policy
 from traitrl_jax.evals.public.files import digest
 from traitrl_jax.evals.public.jobs import find_jobs
 from traitrl_jax.evals.public.runner import Settings, run_job
-from traitrl_jax.evals.public.schema import Judge
+from traitrl_jax.evals.public.schema import Judge, Question, Verdict
 from traitrl_jax.evals.public.table import public_table
-from traitrl_jax.runtime.files import check_writable, folder_lock, read_json, write_json_atomic
+from traitrl_jax.runtime.files import check_writable, folder_lock, plain, read_json, write_json_atomic
+from traitrl_jax.runtime.processes import from_first, held_by_first, is_first
+from traitrl_jax.study.head_judge import head_judge
 from traitrl_jax.study.measure import subjects
 from traitrl_jax.study.run import Study, use_compilation_cache
 
 _BATCH, _BUCKETS = 16, (128, 256, 512)
 _NEEDED_MB = 200
+HEAD = "head"  # as a judge: the study's rubric head
+_HEAD_SAID = (
+    "Free answers were judged by the study's own rubric head. The arms were trained on it, so a score may say how well they\n"
+    "please it, and it was fitted on rubrics of another kind: k_qa_nli, which compares it with physicians, says how it reads."
+)
 
 
 def evaluate_public(
@@ -41,24 +48,27 @@ def evaluate_public(
         if value < low:
             raise UserError(f"--{name} {value}: must be at least {low}")
     jobs, function, judge_name = find_jobs(Path(benchmarks)), None, ""
-    if judge is not None:
-        function, judge_name = load_judge(Path(judge)), digest(Path(judge))
-    settings = Settings(limit=limit, max_new=max_new, run_code=run_code, judge=function, judge_name=judge_name)
+    if judge not in (None, HEAD):
+        function, judge_name = load_judge(Path(judge)), f"{Path(judge).name} {digest(Path(judge))}"
     study, tables = Study(config), []
     root = Path(out) if out else study.folder / "public"
-    check_writable(root, _NEEDED_MB)
-    with folder_lock(root):
+    from_first("is the folder writable", check_writable, root, _NEEDED_MB)
+    with held_by_first(folder_lock(root)), study.on_mesh():
         names = [subject] if subject else subjects(config)
         study.open(*names)
         if config.compilation_cache:
             use_compilation_cache(study.folder.root)
         buckets = (*(size for size in _BUCKETS if size < context), context)
         engine = Engine(study.model, study.tokenizer, _BATCH, config.evals.temperature, buckets)
+        if judge == HEAD:
+            head, name = study.load_head()
+            function, judge_name = head_judge(study.model, head, study.tokenizer, buckets), f"head {name}"
+        settings = Settings(limit=limit, max_new=max_new, run_code=run_code, judge=function, judge_name=judge_name)
         for name in names:
             stage = study.folder / (name if name == "start" else f"arms/{name}") / "stage.json"
             results = run_jobs(engine, study.policy(name), jobs, settings, root / name, read_json(stage)["fingerprint"])
             tables.append(f"{name}\n{public_table(results)}\nresults: {root / name / 'results.json'}")
-    return "\n\n".join(tables)
+    return "\n\n".join([*tables, *([_HEAD_SAID] if judge == HEAD else [])])
 
 
 def run_jobs(
@@ -70,20 +80,34 @@ def run_jobs(
         result = run_job(engine, policy, job, settings, folder / job.name, subject)
         results.append(result)
         said = result["reason"] or f"{result['score']:.3f} on {result['scored']} items"
-        print(f"[{number}/{len(jobs)}] {job.name}: {said} ({result['seconds']} s)", file=sys.stderr, flush=True)
+        if is_first():
+            print(f"[{number}/{len(jobs)}] {job.name}: {said} ({result['seconds']} s)", file=sys.stderr, flush=True)
     write_json_atomic(folder / "results.json", {"subject": subject, "benchmarks": results})
     return results
 
 
 def load_judge(path: Path) -> Judge:
     """The function `judge` of a Python file: questions (evals/public/schema.Question) -> one verdict each. Raises UserError
-    if there is none. The file is run, as a config is."""
+    if there is none. The file is run, as a config is. Of several processes the first one asks the judge."""
     if not path.is_file():
-        raise UserError(f"--judge {path}: no such file; give a Python file that defines judge(questions)")
+        raise UserError(f"--judge {path}: no such file; give a Python file that defines judge(questions), or '{HEAD}'")
     try:
         function = runpy.run_path(str(path)).get("judge")
     except Exception as error:  # whatever the user's code raises
         raise UserError(f"--judge {path}: {type(error).__name__}: {error}") from None
     if not callable(function):
         raise UserError(f"--judge {path}: defines no function judge(questions); add one that returns a verdict per question")
-    return function
+
+    def asked(questions: Sequence[Question]) -> dict[str, Any]:
+        try:
+            return {"verdicts": plain(list(function(questions)))}
+        except Exception as error:  # as above; the others wait for an answer
+            return {"failed": f"{type(error).__name__}: {error}"}
+
+    def judge(questions: Sequence[Question]) -> list[Verdict]:
+        found = from_first("the judge", asked, questions)
+        if "failed" in found:
+            raise RuntimeError(found["failed"])
+        return found["verdicts"]
+
+    return judge

@@ -154,8 +154,15 @@ class Study:
                 audited = grader.audit_head(config, self.engine, self.model, self.start, head, self.tokenizer)
                 write_json_atomic(place / "audit.json", audited)
         grader.check_grader(config, from_first("the audit", read_json, folder / "grader" / "audit.json"))
+        self.scorer = Scorer(self.model, self.load_head()[0], self.tokenizer)
+
+    def load_head(self) -> tuple[Any, str]:
+        """The fitted rubric head and its stage's fingerprint. Raises UserError where there is none."""
+        place = self.folder / "grader"
+        if not self.folder.done("grader"):
+            raise UserError(f"{place}: not fitted yet; run traitrl train with the same --config and --set")
         shapes = placed_shapes(lambda start: init_head(start, self.model.spec.width), self.start)
-        self.scorer = Scorer(self.model, load_params(folder / "grader" / "model", shapes), self.tokenizer)
+        return load_params(place / "model", shapes), read_json(place / "stage.json")["fingerprint"]
 
     def train_arms(self) -> None:
         """Every arm with every seed."""

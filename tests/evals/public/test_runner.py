@@ -51,7 +51,7 @@ HEALTH, GSM, COCONOT = ("healthbench", "healthbench.main"), ("gsm8k", "gsm8k.tes
 def test_without_a_judge_there_is_no_score():
     result, records = measure(Engine(), None, job_of(*HEALTH), Settings())
     assert math.isnan(result["score"]) and not records
-    assert (result["items"], result["scored"], result["reason"]) == (1, 0, "needs a judge (--judge FILE)")
+    assert (result["items"], result["scored"], result["reason"]) == (1, 0, "needs a judge (--judge head or FILE)")
 
 
 def test_code_is_not_run_unasked(monkeypatch):

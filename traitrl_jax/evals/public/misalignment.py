@@ -102,6 +102,8 @@ CORRECT_ANSWERS = Benchmark(
 
 
 def _company_grade(item: Item, verdicts: Sequence[Verdict]) -> Outcome:
+    if isinstance(verdicts[0], float):
+        raise Skip("needs a judge that answers in words")
     said = verdicts[0].strip().strip(".").upper() if isinstance(verdicts[0], str) else ""
     if said not in ("OPENAI", "ANTHROPIC", "OTHER", "UNKNOWN"):
         raise Skip("the judge failed" if not said else "the judge says none of the companies")

@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,13 @@ from traitrl_jax.evals.public.files import Faults, digest
 from traitrl_jax.evals.public.grading import ask, clean
 from traitrl_jax.evals.public.jobs import Job, rows_of
 from traitrl_jax.evals.public.sandbox import passes
-from traitrl_jax.evals.public.schema import NAN, Benchmark, Item, Judge, Outcome, Record, Skip, mean_of
+from traitrl_jax.evals.public.schema import NAN, Benchmark, Item, Judge, Outcome, Record, Skip, Verdict, mean_of
 from traitrl_jax.runtime.files import plain, read_json, write_json_atomic, write_text_atomic
+from traitrl_jax.runtime.processes import from_first
 from traitrl_jax.text.chat import Message, encode_prompt
 
 READERS = 1  # raised when a reader or a score changes: results of other readers are never mixed in
+_JUDGED_TOGETHER = 16  # items whose questions go to the judge in one call
 _NO_THOUGHT = Reply(Message("assistant", ""), (), False)
 
 
@@ -52,7 +55,7 @@ def run_job(engine: Engine, policy: Policy, job: Job, settings: Settings, folder
     """The result of a job, measured or read from `folder`/result.json. Raises UserError if that is of another protocol or
     subject."""
     path, protocol = folder / "result.json", protocol_of(engine, job, settings)
-    found = read_json(path) if path.is_file() else None
+    found = from_first("what is measured", lambda: read_json(path) if path.is_file() else None)
     if found and (found["protocol"], found["subject"]) == (protocol, subject):
         return found
     if found and found["scored"]:  # one without a score, for want of a judge say, is measured again
@@ -116,6 +119,8 @@ def measure(engine: Engine, policy: Policy, job: Job, settings: Settings) -> tup
     if not scored["scored"]:
         counts = ", ".join(f"{count} {reason}" for reason, count in faults.skipped.items())
         scored["reason"] = scored.get("reason") or f"no item has a score ({counts})"
+    if benchmark.kind == "judge":
+        scored["judge"] = settings.judge_name
     chances = [{"score": item.chance} for item in fitting]
     return result | scored | {"chance": mean_of(chances), "cut_off": sum(not r.get("ended", True) for r in records)}, records
 
@@ -123,7 +128,7 @@ def measure(engine: Engine, policy: Policy, job: Job, settings: Settings) -> tup
 def _lacking(benchmark: Benchmark, settings: Settings) -> str:
     """What the settings lack for this benchmark, as a reason; empty if nothing."""
     if benchmark.kind == "judge" and settings.judge is None:
-        return "needs a judge (--judge FILE)"
+        return "needs a judge (--judge head or FILE)"
     if benchmark.kind == "code" and not settings.run_code:
         return "runs generated code (--run-code)"
     if benchmark.kind == "code":
@@ -185,27 +190,42 @@ def _run(engine: Engine, policy: Policy, benchmark: Benchmark, items: list[Item]
     numbers = streams(f"{benchmark.name}/{item.id}" for item in asked)
     sampled = engine.replies(policy, [item.messages for item in asked], settings.max_new, settings.seed, numbers)
     replies = dict(zip([item.id for item in asked], sampled, strict=True))
-    return [_answered(benchmark, item, replies.get(item.id), settings) for item in items]
+    texts = [clean(item.reply if item.reply is not None else replies[item.id].message.content) for item in items]
+    verdicts = _judged(benchmark, items, texts, settings.judge) if benchmark.kind == "judge" else [()] * len(items)
+    return [
+        _answered(benchmark, item, text, replies.get(item.id), said)
+        for item, text, said in zip(items, texts, verdicts, strict=True)
+    ]
 
 
-def _answered(benchmark: Benchmark, item: Item, reply: Reply | None, settings: Settings) -> Record:
+def _judged(benchmark: Benchmark, items: Sequence[Item], texts: Sequence[str], judge: Judge) -> list[list[Verdict]]:
+    """The judge's verdicts on the questions of every item; an empty reply is not asked about."""
+    questions = [benchmark.questions(item, text) if text else () for item, text in zip(items, texts, strict=True)]
+    out = []
+    for start in range(0, len(items), _JUDGED_TOGETHER):
+        part = questions[start : start + _JUDGED_TOGETHER]
+        said = iter(ask(judge, [question for each in part for question in each]))
+        out += [list(islice(said, len(each))) for each in part]
+    return out
+
+
+def _answered(benchmark: Benchmark, item: Item, text: str, reply: Reply | None, verdicts: Sequence[Verdict]) -> Record:
     """The record of an item whose reply was sampled, or came with the file."""
     raw = item.reply if reply is None else reply.message.content
     shown = {"reply": raw} | ({} if reply is None else {"thought": reply.message.thought, "ended": reply.ended})
-    text = clean(raw)
+    if verdicts:
+        shown["verdicts"] = verdicts
 
     def grade() -> Outcome:
         if benchmark.kind == "text":
             return benchmark.grade(item, text.strip())
         if benchmark.kind == "code":
             return benchmark.grade(item, [passes(program) for program in benchmark.programs(item, text)])
-        if not text:
-            if math.isnan(benchmark.empty):
-                raise Skip("empty reply")
-            return {"score": benchmark.empty}
-        verdicts = ask(settings.judge, benchmark.questions(item, text))
-        shown["verdicts"] = verdicts
-        return benchmark.grade(item, verdicts)
+        if text:
+            return benchmark.grade(item, verdicts)
+        if math.isnan(benchmark.empty):
+            raise Skip("empty reply")
+        return {"score": benchmark.empty}
 
     return _record(item, shown, grade)
 
