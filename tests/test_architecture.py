@@ -19,7 +19,8 @@ BELOW = {
     "evals": {"data", "models", "text", "runtime", "config"},
     "rl": {"data", "models", "text", "runtime", "config"},
     "study": {"rl", "reward", "evals", "data", "models", "text", "runtime", "config"},
-    "cli": {"study", "rl", "reward", "evals", "data", "models", "text", "runtime", "config"},
+    "commands": {"study", "rl", "reward", "evals", "data", "models", "text", "runtime", "config"},
+    "cli": {"commands", "runtime", "config"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 MODULES = [file for file in FILES if file != PACKAGE / "__init__.py"]

@@ -252,7 +252,7 @@ def test_exit_codes(error, code, words, fails, monkeypatch):
         """As the real one."""
         raise error
 
-    monkeypatch.setattr("traitrl_jax.cli.study", stop)
+    monkeypatch.setattr("traitrl_jax.commands.study", stop)
     assert words in fails("study", "--config", QUICK, code=code)
 
 
@@ -261,7 +261,7 @@ def test_our_own_faults_keep_their_traceback(monkeypatch):
         """As the real one."""
         raise FileNotFoundError(errno.ENOENT, "No such file", "/there/file")
 
-    monkeypatch.setattr("traitrl_jax.cli.study", stop)
+    monkeypatch.setattr("traitrl_jax.commands.study", stop)
     with pytest.raises(FileNotFoundError):
         main(["study", "--config", QUICK])
 

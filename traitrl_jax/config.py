@@ -303,6 +303,20 @@ def load_config(path: str, overrides: typing.Sequence[str] = ()) -> StudyConfig:
     if not isinstance(result, StudyConfig):
         raise UserError(f"{path}: config() returns a {type(result).__name__}; return a StudyConfig")
     _check_types(result, path)
+    return _overridden(result, overrides)
+
+
+def checkpoint_config(folder: str, overrides: typing.Sequence[str] = ()) -> StudyConfig:
+    """The usual two arms on the published checkpoint in `folder`, which is the subject "start" and needs no training to be
+    measured; all evals, with `a.b=value` overrides. The study has the folder's name. Raises UserError without a checkpoint."""
+    place = Path(folder)
+    if not (place / "config.json").is_file():
+        raise UserError(f"--checkpoint {folder}: holds no config.json; give the folder of a downloaded or exported checkpoint")
+    arms = (ArmConfig("baseline", reward="standard"), ArmConfig("trait"))
+    return _overridden(StudyConfig(place.resolve().name, arms, pretrained=folder), overrides)
+
+
+def _overridden(result: StudyConfig, overrides: typing.Sequence[str]) -> StudyConfig:
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals:

@@ -26,6 +26,10 @@ class Folder:
         """Has this stage been finished?"""
         return from_first(f"is {stage} done", (self.root / stage / "stage.json").is_file)
 
+    def made_of(self, stage: str) -> str:
+        """Fingerprint of the inputs of a finished stage."""
+        return from_first(f"what {stage} was made of", read_json, self.root / stage / "stage.json")["fingerprint"]
+
     @contextmanager
     def stage(self, name: str, *depends_on: Any) -> Iterator[Path | None]:
         """The stage's folder to work in, or None if it is done. Leaving the block without an error marks it done.

@@ -13,7 +13,7 @@ from traitrl_jax.evals.public.jobs import find_jobs
 from traitrl_jax.evals.public.runner import Settings, run_job
 from traitrl_jax.evals.public.schema import Judge, Question, Verdict
 from traitrl_jax.evals.public.table import public_table
-from traitrl_jax.runtime.files import check_writable, folder_lock, plain, read_json, write_json_atomic
+from traitrl_jax.runtime.files import check_writable, folder_lock, plain, write_json_atomic
 from traitrl_jax.runtime.processes import from_first, held_by_first, is_first
 from traitrl_jax.study.head_judge import head_judge
 from traitrl_jax.study.measure import subjects
@@ -65,8 +65,7 @@ def evaluate_public(
             function, judge_name = head_judge(study.model, head, study.tokenizer, buckets), f"head {name}"
         settings = Settings(limit=limit, max_new=max_new, run_code=run_code, judge=function, judge_name=judge_name)
         for name in names:
-            stage = study.folder / (name if name == "start" else f"arms/{name}") / "stage.json"
-            results = run_jobs(engine, study.policy(name), jobs, settings, root / name, read_json(stage)["fingerprint"])
+            results = run_jobs(engine, study.policy(name), jobs, settings, root / name, study.made_of(name))
             tables.append(f"{name}\n{public_table(results)}\nresults: {root / name / 'results.json'}")
     return "\n\n".join([*tables, *([_HEAD_SAID] if judge == HEAD else [])])
 

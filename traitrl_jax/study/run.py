@@ -14,7 +14,7 @@ from typing import Any
 
 import jax
 
-from traitrl_jax.config import ArmConfig, StudyConfig, UserError, unknown
+from traitrl_jax.config import ArmConfig, StudyConfig, UserError, fingerprint, unknown
 from traitrl_jax.evals.engine import Engine
 from traitrl_jax.evals.records import write_records
 from traitrl_jax.models.adapt import hold, init_trainable, materialise
@@ -76,12 +76,18 @@ class Study:
         return names
 
     def open(self, *subjects: str) -> None:
-        """Load tokenizer and start model, and see that the subjects are trained: nothing is run."""
-        for stage in ("tokenizer", "start", *(f"arms/{self._known(name)}" for name in subjects if name != "start")):
+        """Load tokenizer and start model, and see that the subjects are trained: nothing is run. A published start model needs
+        no training."""
+        own = () if self.config.pretrained else ("tokenizer", "start")
+        for stage in (*own, *(f"arms/{self._known(name)}" for name in subjects if name != "start")):
             if not self.folder.done(stage):
                 raise UserError(f"{self.folder / stage}: not trained yet; run traitrl train with the same --config and --set")
         self._load_tokenizer()
         self._load_start()
+
+    def made_of(self, subject: str) -> str:
+        """Fingerprint of what a subject was made of."""
+        return fingerprint(*self._inputs) if subject == "start" else self.folder.made_of(f"arms/{subject}")
 
     def _known(self, subject: str) -> str:
         if subject not in measure.subjects(self.config):
@@ -162,7 +168,7 @@ class Study:
         if not self.folder.done("grader"):
             raise UserError(f"{place}: not fitted yet; run traitrl train with the same --config and --set")
         shapes = placed_shapes(lambda start: init_head(start, self.model.spec.width), self.start)
-        return load_params(place / "model", shapes), read_json(place / "stage.json")["fingerprint"]
+        return load_params(place / "model", shapes), self.folder.made_of("grader")
 
     def train_arms(self) -> None:
         """Every arm with every seed."""
