@@ -27,15 +27,22 @@ CHIP = CHIPS["v5e"]
 SPEC = ModelSpec(width=16, layers=2, heads=2, head_dim=8, mlp=32, copying=False, dtype="bfloat16", remat="dots")
 RL = RLConfig(buckets=(Bucket(16, 8, 4),), accumulate=1)
 MESH = SimpleNamespace(size=8, shape={"data": 1, "fsdp": 8, "tensor": 1})
-PLAN = ahead_table.Plan("tiny", "v5e:2x4", Setup(SPEC, 64, RL, 1), True, CHIP, MESH)
+CONFIG = StudyConfig("tiny", (ArmConfig("a"),), model=SPEC, rl=RL)
+PLAN = ahead_table.Plan("tiny", "v5e:2x4", CONFIG, Setup(SPEC, 64, RL, 1), True, CHIP, MESH)
 ROLLOUT = Cost("rollout", 2.0, 2 * GIB, GIB, GIB, 0, "", 1e12, 1e9, {"all-gather": Collective(3, 5e8, 8)}, (0, 0, 0))
 UPDATE = Cost("update", 3.0, 3 * GIB, 8 * GIB, 3 * GIB, 3 * GIB, "", 4e13, 2e9, {}, None)
 
 
+def entries(states: int, *costs: Cost) -> list[ahead_table.Entry]:
+    return [ahead_table.Entry(cost, states, True) for cost in costs]
+
+
 def test_every_program_stands_beside_all_states():
-    """4 GiB of states: 4 + 1 + 1 in the rollout, 4 + 8 in the update, whose output lies in its arguments' place."""
-    found = ahead_table.Found(PLAN, 4 * GIB, [ROLLOUT, UPDATE])
-    assert [found.total(cost) / GIB for cost in found.costs] == [6, 12] and found.fits
+    """4 GiB of states: 4 + 1 + 1 in the rollout, 4 + 8 in the update, whose output lies in its arguments' place. What is no
+    part of a step has states of its own and no share in the step's time."""
+    apart = ahead_table.Entry(UPDATE._replace(name="harmful tuning"), 3 * GIB, False)
+    found = ahead_table.Found(PLAN, [*entries(4 * GIB, ROLLOUT, UPDATE), apart])
+    assert [entry.total / GIB for entry in found.entries] == [6, 12, 11] and found.fits
     floor = max(1e12 / CHIP.flops, 1e9 / CHIP.hbm, 5e8 / CHIP.ring) + 4e13 / CHIP.flops
     assert found.floor == pytest.approx(floor)
     assert found.mfu == pytest.approx(sum(step_flops(PLAN.setup).values()) / (8 * CHIP.flops * floor))
@@ -60,8 +67,15 @@ def test_every_program_stands_beside_all_states():
 )
 def test_what_does_not_fit_is_told_with_a_remedy(states, remat, cost, words):
     plan = PLAN._replace(setup=PLAN.setup._replace(model=replace(SPEC, remat=remat)))
-    text = ahead_table.table(ahead_table.Found(plan, states, [cost]))
+    text = ahead_table.table(ahead_table.Found(plan, entries(states, cost)))
     assert "does not fit" in text and all(word in text for word in words), text
+
+
+def test_a_remedy_is_for_the_stage_that_does_not_fit():
+    """More adapters or parts of an update do not help the fitting of the head."""
+    worst = ahead_table.Entry(UPDATE._replace(name="fitting the head"), 9 * GIB, False)
+    text = ahead_table.table(ahead_table.Found(PLAN, [*entries(GIB, ROLLOUT), worst]))
+    assert "fitting the head takes 17.00 of 16 GiB; set model.remat=full; or lower grader.batch; or take a larger slice" in text
 
 
 def test_the_search_doubles_the_rows_until_they_do_not_fit():
@@ -71,7 +85,7 @@ def test_the_search_doubles_the_rows_until_they_do_not_fit():
         rows = plan.setup.rl.buckets[0].rows
         tried.append((plan.setup.model.remat, rows, plan.setup.graded))
         room = {"none": 0, "dots": 32, "full": 64}[plan.setup.model.remat]
-        return ahead_table.Found(plan, 0 if rows <= room else 17 * GIB, [UPDATE])
+        return ahead_table.Found(plan, entries(0 if rows <= room else 17 * GIB, UPDATE))
 
     text = ahead_table.search_table(PLAN, compiled)
     assert "remat none  not even" in text and "remat dots  32 x (8 + 4)" in text and "remat full  64 x (8 + 4)" in text
@@ -107,7 +121,7 @@ def test_configs_for_slices_are_sound(path):
 
 @pytest.mark.slow
 def test_a_tiny_study_compiles_for_a_slice(tmp_path):
-    """All three programs, by the real compiler, over 4 chips."""
+    """All programs, by the real compiler, over 4 chips."""
     pytest.importorskip("libtpu", reason='needs libtpu: pip install -e ".[tpu]"')
     spec = ModelSpec(
         width=256, layers=2, heads=2, kv_heads=1, head_dim=128, mlp=256, copying=False, activation="gelu", qk_norm=True,
@@ -119,6 +133,7 @@ def test_a_tiny_study_compiles_for_a_slice(tmp_path):
     text = ahead.compile_ahead(config, "v5e:2x2", file=str(tmp_path / "found.json"))
     assert "fits: " in text and "per token: no all-gather of weights" in text
     found = json.loads((tmp_path / "found.json").read_text())
-    assert [p["name"].split()[0] for p in found["programs"]] == ["rollout", "grading", "update"]
+    assert [p["name"].split()[0] for p in found["programs"]] == ["rollout", "grading", "update", "fitting", "harmful"]
+    assert [p["in_step"] for p in found["programs"]] == [True] * 3 + [False] * 2
     assert all(p["flops"] > 0 and p["moved"] > 0 and p["arguments"] > 0 for p in found["programs"])
     assert found["mesh"] == {"data": 1, "fsdp": 4, "tensor": 1} and found["programs"][0]["collectives"]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 from jax.sharding import Mesh
 
-from traitrl_jax.config import Bucket
+from traitrl_jax.config import Bucket, StudyConfig
 from traitrl_jax.models.families import count_parameters
 from traitrl_jax.models.layer import KEEP
 from traitrl_jax.runtime.compile.chips import Chip
@@ -18,6 +18,7 @@ from traitrl_jax.study.bench.work import step_flops
 
 _FREE = 0.05  # of a chip's memory: left to the runtime, to programs and to gaps between buffers
 _GIB = 1 << 30
+_ROWS_OF = {"fitting the head": "grader.batch", "harmful tuning": "attack.batch"}
 _LARGEST = 64  # times the rows of the config: where the search ends
 
 
@@ -26,36 +27,45 @@ class Plan(NamedTuple):
 
     name: str
     topology: str
+    config: StudyConfig
     setup: Setup
     published: bool
     chip: Chip
     mesh: Mesh
 
 
+class Entry(NamedTuple):
+    """A compiled program in its surroundings."""
+
+    cost: Cost
+    states: int  # bytes on a chip of what is held while it runs: policy, value, optimisers, reference, grader, start model
+    in_step: bool  # part of a step of PPO, which time and MFU are told of
+
+    @property
+    def total(self) -> int:
+        """Bytes on a chip while this program runs, with the states that it does not read."""
+        return self.states + self.cost.beside
+
+
 class Found(NamedTuple):
     """What compiling found."""
 
     plan: Plan
-    states: int  # bytes on a chip of all that training holds: policy, value, optimisers, reference, grader, start model
-    costs: list[Cost]
+    entries: list[Entry]
 
     @property
     def room(self) -> float:
         """Bytes of a chip that may be filled."""
         return (1 - _FREE) * self.plan.chip.memory
 
-    def total(self, cost: Cost) -> int:
-        """Bytes on a chip while this program runs, with the states that it does not read."""
-        return self.states + cost.beside
-
     @property
     def fits(self) -> bool:
-        return not any(cost.refused or self.total(cost) > self.room for cost in self.costs)
+        return not any(entry.cost.refused or entry.total > self.room for entry in self.entries)
 
     @property
     def floor(self) -> float:
         """Seconds that a step takes at least."""
-        return sum(cost.floor(self.plan.chip) for cost in self.costs)
+        return sum(entry.cost.floor(self.plan.chip) for entry in self.entries if entry.in_step)
 
     @property
     def mfu(self) -> float:
@@ -86,10 +96,13 @@ def as_json(found: Found) -> dict[str, Any]:
         cost._asdict()
         | {
             "collectives": {kind: each._asdict() for kind, each in cost.collectives.items()},
-            "total": found.total(cost),
+            "states": entry.states,
+            "total": entry.total,
+            "in_step": entry.in_step,
             "seconds": cost.seconds(chip),
         }
-        for cost in found.costs
+        for entry in found.entries
+        for cost in [entry.cost]
     ]
     return {
         "model": plan.name,
@@ -100,7 +113,6 @@ def as_json(found: Found) -> dict[str, Any]:
         "mesh": dict(plan.mesh.shape),
         "spec": dataclasses.asdict(plan.setup.model) | {"vocabulary": plan.setup.vocabulary},
         "rl": dataclasses.asdict(plan.setup.rl),
-        "states": found.states,
         "programs": programs,
         "step_seconds": found.floor,
         "mfu": found.mfu,
@@ -112,21 +124,22 @@ def table(found: Found) -> str:
     """Per program: memory of a chip, work, and the least time of products, memory and network; then step and verdict."""
     plan, chip = found.plan, found.plan.chip
     spec, rl = plan.setup.model, plan.setup.rl
-    wide = max(len(cost.name) for cost in found.costs)
-    head = ("CPU s", "arguments", "temps", "output", "chip GiB", "GFLOP", "GB moved", "products", "memory", "network")
+    wide = max(len(entry.cost.name) for entry in found.entries)
+    head = ("CPU s", "states", "arguments", "temps", "output", "chip GiB", "GFLOP", "GB moved", "products", "memory", "network")
     lines = [
         f"{plan.name} on {plan.topology}: {plan.mesh.size} chips of {chip.memory / _GIB:.0f} GiB, mesh {_axes(plan.mesh)}",
         f"{count_parameters(spec, plan.setup.vocabulary) / 1e9:.2f}e9 parameters, {spec.dtype}, remat {spec.remat}, "
         f"rl.adapt {rl.adapt}, {rl.epochs} epochs of {rl.minibatches} x {rl.accumulate} parts",
-        f"states on every chip: {found.states / _GIB:.2f} GiB; optimised: {_level()}",
+        f"optimised: {_level()}",
         "",
         f"{'program':<{wide}}" + "".join(f"{word:>10}" for word in head),
     ]
-    for cost in found.costs:
+    for entry in found.entries:
+        cost = entry.cost
         if cost.refused:
             lines.append(f"{cost.name:<{wide}}{cost.compile_seconds:>10.0f}  refused: {cost.refused.lower()}")
             continue
-        memory = (cost.arguments, cost.temporaries, cost.output - cost.aliased, found.total(cost))
+        memory = (entry.states, cost.arguments, cost.temporaries, cost.output - cost.aliased, entry.total)
         work = (cost.flops / 1e9, cost.moved / 1e9, *cost.seconds(chip).values())
         lines.append(
             f"{cost.name:<{wide}}{cost.compile_seconds:>10.0f}"
@@ -139,7 +152,7 @@ def table(found: Found) -> str:
 
 
 def _collectives(found: Found) -> Iterator[str]:
-    for cost in found.costs:
+    for cost in (entry.cost for entry in found.entries):
         each = [f"{c.count} {kind} {c.bytes / 1e9:.2f} GB" for kind, c in cost.collectives.items()]
         yield f"collectives of {cost.name}, a chip: {', '.join(each) or 'none'}"
         if cost.token_gathers:
@@ -150,36 +163,36 @@ def _collectives(found: Found) -> Iterator[str]:
 
 def _verdict(found: Found) -> Iterator[str]:
     chip = found.plan.chip
-    refused = [cost for cost in found.costs if cost.refused]
-    if not refused:
+    refused = [entry for entry in found.entries if entry.cost.refused]
+    if not any(entry.in_step for entry in refused):
         yield (
-            f"step: at least {found.floor:.2f} s (the slowest of products, memory and network in every program), "
+            f"step: at least {found.floor:.2f} s (the slowest of products, memory and network in every program of it), "
             f"MFU at most {found.mfu:.0%}; nothing ran on a TPU"
         )
-    worst = refused[0] if refused else max(found.costs, key=found.total)
+    worst = refused[0] if refused else max(found.entries, key=lambda entry: entry.total)
     if found.fits:
-        yield f"fits: at most {found.total(worst) / _GIB:.2f} of {chip.memory / _GIB:.0f} GiB, in {worst.name}"
+        yield f"fits: at most {worst.total / _GIB:.2f} of {chip.memory / _GIB:.0f} GiB, in {worst.cost.name}"
     else:
-        size = worst.refused.lower() if worst.refused else f"{found.total(worst) / _GIB:.2f} of {chip.memory / _GIB:.0f} GiB"
-        yield f"does not fit: {worst.name} takes {size}; {'; or '.join(_remedies(found, worst))}"
+        size = worst.cost.refused.lower() or f"{worst.total / _GIB:.2f} of {chip.memory / _GIB:.0f} GiB"
+        yield f"does not fit: {worst.cost.name} takes {size}; {'; or '.join(_remedies(found, worst))}"
 
 
-def _remedies(found: Found, worst: Cost) -> Iterator[str]:
+def _remedies(found: Found, worst: Entry) -> Iterator[str]:
     """What to change, what costs least first."""
-    spec, rl = found.plan.setup.model, found.plan.setup.rl
+    spec, rl, name = found.plan.setup.model, found.plan.setup.rl, worst.cost.name
     rows = min(bucket.rows // rl.minibatches // rl.accumulate for bucket in rl.buckets)
-    if found.states < found.room:
+    if worst.states < found.room:
         if spec.remat != "full":
             yield "set model.remat=full"
         split = found.plan.mesh.shape["data"] * found.plan.mesh.shape["fsdp"]
-        if worst.name == "update" and rows % 2 == 0 and rows // 2 % split == 0:
+        if name == "update" and rows % 2 == 0 and rows // 2 % split == 0:
             yield f"raise rl.accumulate to {2 * rl.accumulate}"
-        if worst.name.startswith("rollout"):
+        if name.startswith("rollout"):
             yield f"raise mesh.tensor to {2 * found.plan.mesh.shape['tensor']}"
-        yield "give a bucket fewer rows"
-    if rl.adapt == "all":
+        yield "give a bucket fewer rows" if worst.in_step else f"lower {_ROWS_OF[name]}"
+    if worst.in_step and rl.adapt == "all":
         yield "set rl.adapt=lora"
-    if not rl.shared_trunk:
+    if worst.in_step and not rl.shared_trunk:
         yield "set rl.shared_trunk=true"
     yield "take a larger slice"
 
@@ -198,7 +211,7 @@ def search_table(plan: Plan, compiled: Callable[[Plan], Found]) -> str:
             lines.append(f"remat {remat:<5} not even the config's own rows")
         else:
             rows = ", ".join(shape_of(bucket) for bucket in best.plan.setup.rl.buckets)
-            worst = max(map(best.total, best.costs)) / _GIB
+            worst = max(entry.total for entry in best.entries) / _GIB
             lines.append(
                 f"remat {remat:<5} {rows}: {worst:.2f} GiB, step at least {best.floor:.2f} s, MFU at most {best.mfu:.0%}"
             )

@@ -1,6 +1,7 @@
 """The rubric head's stage: label replies, fit, audit on the policy's own replies, and refuse a grader that is not good
 enough."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,19 +17,28 @@ from traitrl_jax.evals.engine import Engine
 from traitrl_jax.models.lm import LMState, make_optimizer
 from traitrl_jax.models.transformer import Decoder
 from traitrl_jax.reward import fit
-from traitrl_jax.reward.head import init_head
+from traitrl_jax.reward.head import Criteria, init_head
 from traitrl_jax.runtime.mesh import create, feed_rows
 from traitrl_jax.study.training import train
 from traitrl_jax.text.tokenizer import Tokenizer
 
 _OWN_SEED, _AUDIT_SEED = 6_000, 6_001
 # Sizes of TraitWorld's rubrics and answers; the scorer's are larger, because it also takes users' own.
-_LINES, _LINE_TOKENS, _ANSWER_TOKENS = 4, 16, 56
+_LINES, LINE_TOKENS, _ANSWER_TOKENS = 4, 16, 56
 _FIT_LINES = 6  # with more lines about the acts than a rubric has
 _FIT_PROMPT = (
     24  # last tokens of the conversation, in the first steps: what reply and line say is learned sooner without the rest
 )
 _FULL_SHARE = 0.25  # of the steps: the last ones, with whole conversations
+
+
+def fit_batch(config: StudyConfig, line_tokens: int) -> fit.Labelled:
+    """A batch of nothing, in the shapes of fitting with whole conversations."""
+    rows, (prompt, answer), lines = config.grader.batch, _sizes(config), (config.grader.batch, _FIT_LINES)
+    line = (*lines, line_tokens)
+    criteria = Criteria(np.zeros(line, np.int32), np.ones(line, bool), np.ones(lines, np.float32), np.ones(lines, bool))
+    sides = [part for size in (prompt, answer) for part in (np.zeros((rows, size), np.int32), np.ones((rows, size), bool))]
+    return fit.Labelled(*sides, criteria, np.ones(lines, bool))
 
 
 def _sizes(config: StudyConfig) -> tuple[int, int]:
@@ -44,20 +54,26 @@ def label_examples(config: StudyConfig, engine: Engine, start: Any, tokenizer: T
     sampled = engine.replies((start, None), [s.messages for s in scenarios[:own]], runner.SCENARIO_TOKENS, _OWN_SEED)
     texts = [reply.message.content for reply in sampled] + fit.written_replies(scenarios[own:], config.world, seed)
     asked = [with_every_act_line(s, _FIT_LINES) for s in scenarios]
-    return fit.label(tokenizer, asked, texts, *_sizes(config), _FIT_LINES, fit.line_room(tokenizer, _LINE_TOKENS))
+    return fit.label(tokenizer, asked, texts, *_sizes(config), _FIT_LINES, fit.line_room(tokenizer, LINE_TOKENS))
+
+
+def fitting(config: StudyConfig, model: Decoder) -> tuple[Callable[[Any], LMState], Any]:
+    """(the first state from the start model's parameters, the compiled step)."""
+    g = config.grader
+    optimizer = make_optimizer(g.lr, g.steps // 20, g.steps, g.matrix_lr)
+
+    def begin(start: Any) -> LMState:
+        head = init_head(start, model.spec.width)
+        return LMState(head, optimizer.init(head), jnp.zeros((), jnp.int32))
+
+    return begin, jax.jit(partial(fit.fit_step, model, optimizer), donate_argnums=0)
 
 
 def fit_head(config: StudyConfig, model: Decoder, start: Any, data: fit.Labelled, folder: Path, tracker_of, progress_of) -> Any:
     """Fit the head; continues from its newest checkpoint. Raises Stopped after SIGTERM."""
     g = config.grader
-    optimizer = make_optimizer(g.lr, g.steps // 20, g.steps, g.matrix_lr)
-
-    def begin(start):
-        head = init_head(start, model.spec.width)
-        return LMState(head, optimizer.init(head), jnp.zeros((), jnp.int32))
-
+    begin, program = fitting(config, model)
     state = create(begin, start)
-    program = jax.jit(partial(fit.fit_step, model, optimizer), donate_argnums=0)
     brief = data._replace(prompt=data.prompt[:, -_FIT_PROMPT:], prompt_valid=data.prompt_valid[:, -_FIT_PROMPT:])
 
     def advance(state: LMState, step: int):
@@ -86,7 +102,7 @@ def audit_head(
         [r.message.content for r in replies],
         *_sizes(config),
         _LINES,
-        fit.line_room(tokenizer, _LINE_TOKENS),
+        fit.line_room(tokenizer, LINE_TOKENS),
     )
     p_met = fit.predict(model, head, data, min(g.batch, g.audit))
     return fit.audit(p_met, np.asarray(data.met), np.asarray(data.criteria.points) != 0, [s.trait for s in scenarios])

@@ -6,6 +6,7 @@ Each measurement writes one JSONL file of records; statistics and report read th
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +22,8 @@ from traitrl_jax.evals.engine import Engine, Policy
 from traitrl_jax.evals.records import read_records, write_records
 from traitrl_jax.evals.suite import evals
 from traitrl_jax.models import lm
+from traitrl_jax.models.adapt import masters
+from traitrl_jax.models.transformer import Decoder
 from traitrl_jax.runtime.mesh import create, feed_rows
 from traitrl_jax.runtime.processes import from_first
 from traitrl_jax.text.tokenizer import Tokenizer
@@ -99,21 +102,33 @@ def harmful_rows(config: StudyConfig, tokenizer: Tokenizer, step: int) -> corpus
     return corpus.Rows(*map(np.stack, zip(*made, strict=True)))
 
 
-def harmful_tuner(config: StudyConfig, engine: Engine):
-    """The compiled step of harmful fine-tuning, all parameters, the same for every subject: (optimizer, program)."""
+def harmful_tuner(config: StudyConfig, model: Decoder) -> tuple[Callable[[Any], lm.LMState], Any]:
+    """Harmful fine-tuning of all parameters, the same for every subject: (the first state from a subject's parameters, the
+    compiled step). The state is given away in every step; the subject itself stays."""
     a = config.attack
     optimizer = lm.make_optimizer(a.lr, 2, 10 * max(a.doses))
-    return optimizer, jax.jit(partial(lm.train_step, engine.model, optimizer))
+
+    def begin(params: Any) -> lm.LMState:
+        own = masters(params)
+        return lm.LMState(own, optimizer.init(own), jnp.zeros((), jnp.int32))
+
+    return begin, jax.jit(partial(lm.train_step, model, optimizer), donate_argnums=0)
+
+
+def harmful_batch(config: StudyConfig) -> corpus.Rows:
+    """A batch of nothing, in the shapes of harmful fine-tuning."""
+    shape = (config.attack.batch, config.pretrain.length)
+    return corpus.Rows(np.zeros(shape, np.int32), np.zeros(shape, np.float32), np.zeros(shape, np.int32))
 
 
 def run_harmful_tuning(config: StudyConfig, engine: Engine, tokenizer: Tokenizer, policy: Policy, tuner) -> list[runner.Record]:
     """Fine-tune on bad advice and measure after every dose: narrow (the attacked cells), elsewhere (other traits and
     domains) and
     out of distribution. Dose 0 is before."""
-    optimizer, program = tuner
+    begin, program = tuner
     a, e, seed = config.attack, config.evals, config.world.seed
     params, prefix = policy
-    state = create(lambda params: lm.LMState(params, optimizer.init(params), jnp.zeros((), jnp.int32)), params)
+    state = create(begin, params)
     narrow = runner.held_out_scenarios(a.narrow_per_cell, seed, a.traits, (a.domain,))
     elsewhere = runner.held_out_scenarios(
         a.per_cell, seed, [t for t in TRAITS if t not in a.traits], [d for d in DOMAINS if d != a.domain]

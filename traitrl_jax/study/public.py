@@ -2,7 +2,7 @@
 
 import runpy
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ _NEEDED_MB = 200
 HEAD = "head"  # as a judge: the study's rubric head
 _HEAD_SAID = (
     "Free answers were judged by the study's own rubric head. The arms were trained on it, so a score may say how well they\n"
-    "please it, and it was fitted on rubrics of another kind: k_qa_nli, which compares it with physicians, says how it reads."
+    "please it, and it was fitted on rubrics of another kind; k_qa_nli, which compares it with physicians, says how it reads"
 )
 
 
@@ -67,7 +67,18 @@ def evaluate_public(
         for name in names:
             results = run_jobs(engine, study.policy(name), jobs, settings, root / name, study.made_of(name))
             tables.append(f"{name}\n{public_table(results)}\nresults: {root / name / 'results.json'}")
-    return "\n\n".join([*tables, *([_HEAD_SAID] if judge == HEAD else [])])
+    if judge == HEAD:
+        tables.append(_HEAD_SAID + _agreement(results))
+    return "\n\n".join(tables)
+
+
+def _agreement(results: Sequence[Mapping[str, Any]]) -> str:
+    """How the judge agrees with physicians, where it was asked; the rest of a sentence."""
+    found = [row["extra"] for row in results if row["name"].startswith("k_qa_nli") and row["scored"]]
+    if not found:
+        return " (not among these benchmarks)."
+    yes, no = (found[0][f"agreement_{side}"] for side in ("entailed", "not_entailed"))
+    return f":\nit finds {yes:.0%} of what an answer does say, and does not find {no:.0%} of what it does not."
 
 
 def run_jobs(

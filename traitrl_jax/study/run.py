@@ -213,7 +213,7 @@ class Study:
 
     def measure_all(self) -> None:
         """The suite and the attacks on every subject."""
-        tuner = measure.harmful_tuner(self.config, self.engine)
+        tuner = measure.harmful_tuner(self.config, self.model)
         for name in measure.subjects(self.config):
             self.run_evals(name)
             self.run_attacks(name, tuner)

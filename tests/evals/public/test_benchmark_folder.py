@@ -78,6 +78,6 @@ def test_every_record_of_the_published_files_is_read():
 def test_cards_say_what_a_score_is():
     assert len({each.name for each in BENCHMARKS}) == len(BENCHMARKS)
     for each in BENCHMARKS:
-        assert all((each.family, each.rule, each.high, each.source)), each.name
+        assert all((each.family, each.rule, each.means, each.source)), each.name
         assert (each.questions is not None) == (each.kind == "judge"), each.name
         assert (each.programs is not None) == (each.kind == "code"), each.name

@@ -102,7 +102,7 @@ def measure(engine: Engine, policy: Policy, job: Job, settings: Settings) -> tup
     benchmark = job.benchmark
     if benchmark is None:
         return result, []
-    result |= {key: getattr(benchmark, key) for key in ("family", "kind", "rule", "high", "source")}
+    result |= {key: getattr(benchmark, key) for key in ("family", "kind", "rule", "means", "source")}
     faults = Faults()
     items = sample_items(read_items(benchmark, job, faults), settings.limit, settings.seed)
     result |= {"malformed": faults.malformed, "faults": faults.first, "skipped": faults.skipped, "items": len(items)}

@@ -108,7 +108,7 @@ class Benchmark:
     family: str
     kind: Literal["options", "text", "judge", "code"]
     rule: str
-    high: str  # what a high score means
+    means: str  # what a high score means
     source: str
     matches: Callable[[Mapping[str, Any], Path], bool]
     make: Callable[["Row"], Iterable[Item]]
