@@ -169,7 +169,8 @@ def measure(setup: Setup, steps: int) -> dict[str, Any]:
 
 
 def _decoding(setup: Setup, mesh: jax.sharding.Mesh, timed: list[dict[str, float]], read: float) -> Decode | None:
-    """Of the rollout's seconds, those after the prompts; None where replies are single tokens."""
+    """Of the rollout's seconds, those after the prompts; None where replies are single tokens, or where a busy
+    machine took longer for the prompts alone."""
     buckets = setup.rl.buckets
     seconds = float(np.median([each["rollout"] - each["prefill"] for each in timed]))
     count = sum(b.rows * (b.reply - 1) for b in buckets)
