@@ -111,6 +111,17 @@ def test_an_array_in_the_small_memory_moves_nothing():
     assert hlo.bytes_moved(hlo.parse(text)) == 2 * 512
 
 
+def test_a_slice_fetched_ahead_moves_its_own_bytes():
+    """Not those of the array it is taken from, and its end waits for nothing more."""
+    text = """ENTRY %main (a: bf16[64,16]) -> bf16[8,16] {
+  %a = bf16[64,16]{1,0:T(8,128)} parameter(0)
+  %start = ((bf16[64,16]{1,0:T(8,128)}), bf16[8,16]{1,0:T(8,128)S(1)}, s32[]{:S(2)}) slice-start(%a), slice={[0:8], [0:16]}
+  ROOT %near = bf16[8,16]{1,0:T(8,128)S(1)} slice-done(%start)
+}
+"""
+    assert hlo.bytes_moved(hlo.parse(text)) == 2 * 8 * 16
+
+
 def test_the_slowest_unit_is_the_floor():
     chip = CHIPS["v5e"]
     sent = {"all-gather": hlo.Collective(1, chip.ring * 3, 8)}

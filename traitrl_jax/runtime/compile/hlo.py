@@ -35,7 +35,7 @@ _BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
 _FREE = {
     "parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while", "conditional", "call", "after-all", "iota",
     "partition-id", "replica-id", "broadcast", "opt-barrier", "async-start", "async-update", "async-done", "copy-done",
-    "all-gather-done", "all-reduce-done", "collective-permute-done", "send-done", "recv-done",
+    "slice-done", "all-gather-done", "all-reduce-done", "collective-permute-done", "send-done", "recv-done",
 }  # fmt: skip
 _SLICES = ("dynamic-slice", "slice", "gather")
 _SAME = ("convert", "copy", "bitcast", "reshape", "transpose", "fusion")  # what a weight may pass on its way to a collective
@@ -264,8 +264,9 @@ def _moved(module: Module, computation: Computation, op: Op) -> float:
         return 2 * written
     if op.kind == "dynamic-update-slice":
         return 2 * operand(1)
-    if op.kind in ("copy-start", "slice-start"):  # one end of it lies in the small memory
-        return max(op.shapes[0].moved, op.shapes[1].moved if len(op.shapes) > 1 else 0)
+    if op.kind in ("copy-start", "slice-start"):  # one end of it lies in the small memory; results: both ends, in any order
+        ends = op.shapes[:2]
+        return min(s.bytes for s in ends) * sum(s.large for s in ends)
     inner = next((module.computations[name] for name in called(op) if name in module.computations), None)
     if op.kind != "fusion" or inner is None:
         return written + sum(map(operand, range(len(op.operands))))
