@@ -116,9 +116,19 @@ def test_roles_of_one_checkpoint_share_its_programs_and_count_tokens_themselves(
     assert asyncio.run(roles[0].count_tokens(text)) == len(roles[0]._engine.tokenizer.encode(text))
 
 
-def test_what_the_provider_can_not_do_is_said(config):
+def test_a_role_finds_the_study_in_the_environment(config, monkeypatch):
+    """inspect eval --model-role gives a role no model arguments."""
+    monkeypatch.setenv("TRAITRL_STUDY", str(config))
+    assert (
+        get_model("traitrl/start", memoize=False).api._engine
+        is get_model("traitrl/start", memoize=False, study=config).api._engine
+    )
+
+
+def test_what_the_provider_can_not_do_is_said(config, monkeypatch):
     from traitrl_jax.study.inspect_model import load_subject
 
+    monkeypatch.delenv("TRAITRL_STUDY", raising=False)
     with pytest.raises(UserError, match="which study .* -M study="):
         load_subject("start")
     with pytest.raises(UserError, match="unknown subject"):

@@ -16,6 +16,7 @@ from tests.local_processes import PATIENCE, ROOT, finish, start_processes
 from traitrl_jax.evals.records import read_records
 
 pytestmark = pytest.mark.slow
+BENCHMARKS = ROOT / "tests" / "evals" / "public" / "fixtures" / "k_qa"
 SMALLER = (
     "tokenizer.conversations=100", "pretrain.steps=8", "pretrain.task_steps=2", "pretrain.brief_steps=2",
     "pretrain.careful_steps=1", "pretrain.matrix_lr=0", "grader.matrix_lr=0", "grader.examples=16", "grader.audit=16",
@@ -30,8 +31,8 @@ def arguments(out: Path) -> list[str]:
     return ["--config", "configs/smoke.py", *sets]
 
 
-def begin(command: str, out: Path, count: int, devices: int) -> list[subprocess.Popen]:
-    argv = [sys.executable, "-m", "traitrl_jax.cli", command, *arguments(out)]
+def begin(command: str, out: Path, count: int, devices: int, *more: str) -> list[subprocess.Popen]:
+    argv = [sys.executable, "-m", "traitrl_jax.cli", command, *arguments(out), *more]
     return start_processes(argv, count, devices, JAX_COMPILATION_CACHE_DIR=str(out.parent / "compiled"))
 
 
@@ -95,6 +96,18 @@ def test_two_processes_run_the_same_study(tmp_path):
     codes, _, errors = finish(begin("eval", tmp_path / "two", 1, 1))
     assert codes == [0], errors
     same_records(two / "evals/trait-s0/records.jsonl", Path(kept) / "records.jsonl")
+
+    # Public benchmarks, judged by the head: two processes say what one does, and process 0 alone says it.
+    public = ["--suite", "public", "--benchmarks", str(BENCHMARKS), "--judge", "head", "--subject", "start", "--max-new", "4"]
+    found = []
+    for count in (1, 2):
+        place = tmp_path / f"public by {count}"
+        codes, outs, errors = finish(begin("eval", tmp_path / "two", count, 1, *public, "--out", str(place)))
+        assert codes == [0] * count, errors
+        assert "results:" in outs[0] and not any(outs[1:]) and "[1/" in errors[0]
+        rows = json.loads((place / "start" / "results.json").read_text())["benchmarks"]
+        found.append({row["name"]: (row["scored"], row["score"]) for row in rows})
+    assert found[1] == {name: (n, score and pytest.approx(score, abs=1e-4)) for name, (n, score) in found[0].items()}
 
 
 @pytest.mark.parametrize("command", ["chat", "bench"])

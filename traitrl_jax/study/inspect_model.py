@@ -1,6 +1,7 @@
 """A checkpoint of a study as an Inspect model: requests that wait together are answered in one batch on the device."""
 
 import asyncio
+import os
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ from traitrl_jax.evals.runner import SCENARIO_TOKENS
 from traitrl_jax.study.run import Study
 from traitrl_jax.text.chat import Message, encode_prompt
 
+STUDY = "TRAITRL_STUDY"  # the study's config where no model argument names it
 GATHER_SECONDS = 0.02  # how long a batch waits for another request after the last one came
 
 
@@ -38,7 +40,8 @@ class Settings(NamedTuple):
 class TraitRL(ModelAPI):
     """A subject (start, or an arm and seed such as trait-s0) of a study.
 
-    Model arguments (-M): `study`, its config file, and `changes`, what --set would be given, in one text with spaces.
+    Model arguments (-M): `study`, its config file, and `changes`, what --set would be given, in one text with spaces. A model
+    that plays a role of a task gets no such arguments: for it, and by default, TRAITRL_STUDY names the config.
     Tools and images are not supported. System prompts are joined in front, and turns of one role in a row with each other.
     Above temperature 0 a reply depends on the seed and on its place in the batch, which Inspect does not fix; at 0 on neither.
     A conversation longer than the model reads gives an empty reply with the stop reason model_length.
@@ -127,8 +130,9 @@ def load_subject(name: str, study: str = "", changes: str = "", **other: Any) ->
     """Engine and parameters of a trained subject. Raises UserError when study or subject do not exist."""
     if other:
         raise UserError(f"unknown model argument {', '.join(sorted(other))}; traitrl models take study and changes")
+    study = study or os.environ.get(STUDY, "")
     if not study:
-        raise UserError(f"traitrl/{name}: say which study it is of with -M study=configs/quick.py")
+        raise UserError(f"traitrl/{name}: say which study it is of with -M study=configs/quick.py, or {STUDY}=configs/quick.py")
     return _opened(name, study, changes)
 
 
