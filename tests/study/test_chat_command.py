@@ -76,6 +76,10 @@ def test_thought_is_dimmed_on_a_terminal_only(monkeypatch):
     assert talk(Engine(reply), "a\n", Terminal()) == ["(I care) Yes."]
 
 
+def test_what_a_model_says_can_not_steer_the_terminal():
+    assert talk(Engine(say("a\x1b]0;mine\x07b\tc")), "a\n") == ["a\\x1b]0;mine\\x07b\tc"]
+
+
 def test_degenerate_replies_are_told():
     assert talk(Engine(say("", "I care"), say("cut")), "a\nb\n") == ["(I care) (no text)", "cut [cut off]"]
 

@@ -16,11 +16,11 @@ from traitrl_jax.data.world.lexicon import TRAITS, domains, load_trait, personas
 from traitrl_jax.data.world.pools import DOMAINS
 from traitrl_jax.data.world.scenario import make_scenario, pick
 from traitrl_jax.data.world.verifier import gold_score
+from traitrl_jax.text.terminal import harmless
 
 SHOWN = ("steward", "schemer")  # the authors whose replies are shown
 _MARGIN = 11  # columns left of the text
 _WIDEST = 100
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and newline
 
 
 def preview_world(n: int, seed: int = 0) -> str:
@@ -126,14 +126,8 @@ def _sentences(text: str) -> list[str]:
 
 
 def _line(label: str, text: str) -> str:
-    """`label` in the margin, `text` wrapped beside it to the width of the terminal; line breaks of the text stay.
-
-    Control characters of a file's text are shown as escapes: they could move the cursor or rename the window.
-    """
+    """`label` in the margin, `text` wrapped beside it to the width of the terminal; line breaks of the text stay."""
     width = max(40, min(_WIDEST, shutil.get_terminal_size().columns))
     margin = " " * _MARGIN
-    parts = [
-        textwrap.fill(part, width, initial_indent=margin, subsequent_indent=margin)
-        for part in _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text).split("\n")
-    ]
+    parts = [textwrap.fill(part, width, initial_indent=margin, subsequent_indent=margin) for part in harmless(text).split("\n")]
     return f"{label:>{_MARGIN - 2}}  " + "\n".join(parts)[_MARGIN:]

@@ -8,6 +8,7 @@ from traitrl_jax.config import UserError
 from traitrl_jax.evals.engine import Engine, Policy
 from traitrl_jax.evals.runner import SCENARIO_TOKENS
 from traitrl_jax.text.chat import Message
+from traitrl_jax.text.terminal import harmless
 
 HELP = "/reset forgets the conversation, /quit or Ctrl-D ends it"
 _DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
@@ -51,6 +52,6 @@ def _read(lines: TextIO, live: bool) -> str | None:
 
 
 def _shown(reply: Message, ended: bool, dim: bool) -> str:
-    thought = f"({reply.thought}) " if reply.thought else ""
-    text = reply.content or "(no text)"
+    thought = f"({harmless(reply.thought)}) " if reply.thought else ""
+    text = harmless(reply.content) or "(no text)"
     return f"{f'{_DIM}{thought}{_PLAIN}' if dim and thought else thought}{text}{'' if ended else ' [cut off]'}"
