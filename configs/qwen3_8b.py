@@ -16,4 +16,4 @@ from traitrl_jax.config import MeshConfig, StudyConfig, load_config
 
 def config() -> StudyConfig:
     gemma = load_config(str(Path(__file__).with_name("gemma3_12b.py")))
-    return replace(gemma, name="qwen3_8b", pretrained="checkpoints/Qwen3-8B", mesh=MeshConfig(tensor=2))
+    return replace(gemma, name="qwen3_8b", pretrained="checkpoints/Qwen3-8B", mesh=MeshConfig(tensor=4))

@@ -75,7 +75,8 @@ def test_a_remedy_is_for_the_stage_that_does_not_fit():
     """More adapters or parts of an update do not help the fitting of the head."""
     worst = ahead_table.Entry(UPDATE._replace(name="fitting the head"), 9 * GIB, False)
     text = ahead_table.table(ahead_table.Found(PLAN, [*entries(GIB, ROLLOUT), worst]))
-    assert "fitting the head takes 17.00 of 16 GiB; set model.remat=full; or lower grader.batch; or take a larger slice" in text
+    remedies = "set model.remat=full; or raise mesh.tensor to 2; or lower grader.batch; or take a larger slice"
+    assert f"fitting the head takes 17.00 of 16 GiB; {remedies}" in text
 
 
 def test_the_search_doubles_the_rows_until_they_do_not_fit():

@@ -187,7 +187,7 @@ def _remedies(found: Found, worst: Entry) -> Iterator[str]:
         split = found.plan.mesh.shape["data"] * found.plan.mesh.shape["fsdp"]
         if name == "update" and rows % 2 == 0 and rows // 2 % split == 0:
             yield f"raise rl.accumulate to {2 * rl.accumulate}"
-        if name.startswith("rollout"):
+        if name.startswith("rollout") or not worst.in_step:  # both hold whole matrices, split over this axis alone
             yield f"raise mesh.tensor to {2 * found.plan.mesh.shape['tensor']}"
         yield "give a bucket fewer rows" if worst.in_step else f"lower {_ROWS_OF[name]}"
     if worst.in_step and rl.adapt == "all":
