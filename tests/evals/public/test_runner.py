@@ -73,6 +73,19 @@ def test_a_judge_that_fails_on_an_item():
     assert [r["reason"] for r in records if math.isnan(r["score"])] == ["the judge failed"]
 
 
+def test_items_are_judged_together():
+    """A judge that asks a server, or a model, gets many questions at once."""
+    calls = []
+
+    def judge(questions):
+        calls.append(len(questions))
+        return [0.25 * i for i in range(len(questions))]
+
+    result, records = measure(Engine(), None, job_of(*COCONOT), Settings(judge=judge, judge_name="mine"))
+    assert calls == [2] and [record["verdicts"] for record in records] == [[0.0], [0.25]]
+    assert result["judge"] == "mine"
+
+
 def test_empty_replies():
     def judge(questions):
         pytest.fail("an empty reply was judged")
