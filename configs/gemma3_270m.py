@@ -4,9 +4,10 @@
     traitrl study --config configs/gemma3_270m.py
     traitrl export weights --config configs/gemma3_270m.py --subject trait-s0 --to exported/trait
 
-Hardware: one accelerator with 16 GB, or several (the mesh follows the devices). Not run yet: what is tested is the same code on
-tiny random models of the family. Weights take 1.1 GB in float32; grader and harmful fine-tuning train all of them (4.3 GB
-each, with Adam), one after the other; RL adds adapters only, and its value is a head on the policy's own hidden states.
+Hardware: one accelerator with 16 GB, or several (the mesh follows the devices). By `traitrl compile --quick` for one v5e chip
+it holds at most 7.1 of its 16 GiB, in harmful fine-tuning, which trains all parameters, as the head's fitting does (5.3); RL
+adds adapters only, its value is a head on the policy's own hidden states, and its update takes 3.9. Not run yet: what is
+tested is the same code on tiny random models of the family.
 
 Another size or family is another folder: `traitrl models` lists them.
 """

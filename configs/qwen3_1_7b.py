@@ -4,8 +4,9 @@
     traitrl compile --config configs/qwen3_1_7b.py --topology v5e:2x4      # does it fit? needs no TPU
     traitrl study --config configs/qwen3_1_7b.py
 
-Hardware: TPU v5e-8 (v5e:2x4). Not compiled yet: run the second command first.
-Nothing has run on a TPU, and no published weights have been trained with this code.
+Hardware: TPU v5e-8 (v5e:2x4). By `traitrl compile --quick` a chip holds at most 13.1 of its 16 GiB, in the update; rollouts
+take 9.0, the head's fitting 5.5, harmful fine-tuning 10.5. Nothing has run on a TPU, and no published weights have been
+trained with this code.
 """
 
 from dataclasses import replace
