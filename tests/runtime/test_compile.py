@@ -9,7 +9,7 @@ import pytest
 from traitrl_jax.config import UserError
 from traitrl_jax.runtime.compile import hlo
 from traitrl_jax.runtime.compile.chips import CHIPS, open_slice
-from traitrl_jax.runtime.compile.program import Cost
+from traitrl_jax.runtime.compile.program import Cost, refusal
 
 LAYERS, ROWS, WIDTH = 5, 4, 16
 
@@ -120,6 +120,22 @@ def test_a_slice_fetched_ahead_moves_its_own_bytes():
 }
 """
     assert hlo.bytes_moved(hlo.parse(text)) == 2 * 8 * 16
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("RESOURCE_EXHAUSTED: XLA:TPU compile permanent error. Ran out of memory in memory space hbm. Used 20.10G of 15.75G hbm.",
+         "20.10G of 15.75G"),
+        ("RESOURCE_EXHAUSTED: Ran out of memory on HBM, the total memory required for HLO temporaries (25.50G) exceeds available "
+         "HBM (15.75G).", "25.50G of 15.75G"),
+        ("RESOURCE_EXHAUSTED: in other words", "more than a chip has"),
+        ("INTERNAL: a fault of the compiler", ""),
+    ],
+)  # fmt: skip
+def test_a_program_that_is_refused_for_its_size(text, said):
+    """libtpu has two ways to say it; other errors are no refusal."""
+    assert refusal(text) == said
 
 
 def test_the_slowest_unit_is_the_floor():

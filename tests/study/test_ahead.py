@@ -62,7 +62,7 @@ def test_every_program_stands_beside_all_states():
             UPDATE,
             ("24.00 of 16 GiB; set rl.adapt=lora; or set rl.shared_trunk=true; or take a larger slice",),
         ),
-        (0, "full", UPDATE._replace(refused="Used 20.1G of 15.7G hbm"), ("refused: used 20.1g", "rl.accumulate to 2")),
+        (0, "full", UPDATE._replace(refused="20.1G of 15.7G"), ("refused: 20.1G of 15.7G", "rl.accumulate to 2")),
     ],
 )
 def test_what_does_not_fit_is_told_with_a_remedy(states, remat, cost, words):

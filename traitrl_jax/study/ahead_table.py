@@ -137,7 +137,7 @@ def table(found: Found) -> str:
     for entry in found.entries:
         cost = entry.cost
         if cost.refused:
-            lines.append(f"{cost.name:<{wide}}{cost.compile_seconds:>10.0f}  refused: {cost.refused.lower()}")
+            lines.append(f"{cost.name:<{wide}}{cost.compile_seconds:>10.0f}  refused: {cost.refused}")
             continue
         memory = (entry.states, cost.arguments, cost.temporaries, cost.output - cost.aliased, entry.total)
         work = (cost.flops / 1e9, cost.moved / 1e9, *cost.seconds(chip).values())
@@ -173,7 +173,7 @@ def _verdict(found: Found) -> Iterator[str]:
     if found.fits:
         yield f"fits: at most {worst.total / _GIB:.2f} of {chip.memory / _GIB:.0f} GiB, in {worst.cost.name}"
     else:
-        size = worst.cost.refused.lower() or f"{worst.total / _GIB:.2f} of {chip.memory / _GIB:.0f} GiB"
+        size = worst.cost.refused or f"{worst.total / _GIB:.2f} of {chip.memory / _GIB:.0f} GiB"
         yield f"does not fit: {worst.cost.name} takes {size}; {'; or '.join(_remedies(found, worst))}"
 
 

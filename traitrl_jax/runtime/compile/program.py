@@ -51,10 +51,10 @@ def compile_cost(name: str, lowered: Any) -> Cost:
         try:
             made = lowered.compile(compiler_options={"xla_dump_to": folder, "xla_dump_hlo_pass_re": "spmd-partitioning"})
         except jax.errors.JaxRuntimeError as error:
-            refused = re.search(r"Used [\d.]+\w of [\d.]+\w hbm", str(error))
-            if refused is None:
+            refused = refusal(str(error))
+            if not refused:
                 raise
-            return Cost(name, time.process_time() - start, 0, 0, 0, 0, refused[0], 0.0, 0.0, {}, None)
+            return Cost(name, time.process_time() - start, 0, 0, 0, 0, refused, 0.0, 0.0, {}, None)
         seconds = time.process_time() - start
         final = made.as_text()
         parted = hlo.parse(_partitioned(Path(folder)) or final)
@@ -73,6 +73,14 @@ def compile_cost(name: str, lowered: Any) -> Cost:
         collectives=hlo.collectives(parted),
         token_gathers=hlo.loop_gathers(parted, _DECODING) if decodes else None,
     )
+
+
+def refusal(text: str) -> str:
+    """What a compiler's error says of memory, in short; empty if it is another error."""
+    found = re.search(r"Used ([\d.]+\w) of ([\d.]+\w) hbm|\(([\d.]+\w)\) exceeds available HBM \(([\d.]+\w)\)", text)
+    if found:
+        return " of ".join(part for part in found.groups() if part)
+    return "more than a chip has" if "RESOURCE_EXHAUSTED" in text else ""
 
 
 def _partitioned(folder: Path) -> str:
