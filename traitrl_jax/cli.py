@@ -19,8 +19,6 @@ from traitrl_jax.runtime.files import disk_error
 
 DEFAULT_CONFIG, DEFAULT_STUDY = "configs/quick.py", "runs/quick"
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-
-
 SEVERAL = (commands.study, commands.train, commands.evaluate)  # what may run in several processes
 
 

@@ -17,11 +17,13 @@ from traitrl_jax.text.chat import Message, encode_criterion, encode_prompt, enco
 from traitrl_jax.text.tokenizer import train_tokenizer
 
 SIZES = (32, 64)
-BRIEF, TALK = (
-    (Message("user", "is it so"),),
-    (Message("system", "say yes"), Message("user", "a b c"), Message("assistant", "d")),
+BRIEF = (Message("user", "is it so"),)
+TALK = (
+    Message("system", "say yes"),
+    Message("user", "a b c"),
+    Message("assistant", "d"),
+    Message("user", "which one of them is it, and why do they ask"),
 )
-TALK = (*TALK, Message("user", "which one of them is it, and why do they ask"))
 
 
 class Case:

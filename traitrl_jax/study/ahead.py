@@ -1,8 +1,8 @@
 """A study's programs compiled ahead of time for a TPU slice: `traitrl compile`. Nothing runs and no weight exists.
 
 Rollout, grading, update, the fitting of the head and harmful fine-tuning are made by the same functions as in a study, from
-shapes and their places on the slice's mesh. The
-table says what each takes of a chip and how fast the slice could be; that it does is for a run to show.
+shapes and their places on the slice's mesh. The table says what each takes of a chip and how fast the slice could be; that it
+does is for a run to show.
 """
 
 import dataclasses
