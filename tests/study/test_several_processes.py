@@ -105,9 +105,9 @@ def test_two_processes_run_the_same_study(tmp_path):
         codes, outs, errors = finish(begin("eval", tmp_path / "two", count, 1, *public, "--out", str(place)))
         assert codes == [0] * count, errors
         assert "results:" in outs[0] and not any("results:" in out for out in outs[1:]) and "[1/" in errors[0]
-        rows = json.loads((place / "start" / "results.json").read_text())["benchmarks"]
-        found.append({row["name"]: (row["scored"], row["score"]) for row in rows})
-    assert found[1] == {name: (n, score and pytest.approx(score, abs=1e-4)) for name, (n, score) in found[0].items()}
+        items = (place / "start" / "k_qa_nli.nli" / "items.jsonl").read_text().splitlines()
+        found.append([verdict for line in items for verdict in json.loads(line)["verdicts"]])
+    assert found[1] == pytest.approx(found[0], abs=1e-4) and all(0 < p < 1 for p in found[0])
 
 
 @pytest.mark.parametrize("command", ["chat", "bench"])
